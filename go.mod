@@ -1,0 +1,3 @@
+module github.com/dutflash/dutflash
+
+go 1.26
