@@ -1,0 +1,222 @@
+// Package extents decides, chunk by chunk, what a board has to read, write and
+// read again until its block device holds an image, and proves that it does.
+//
+// The board runs a small script with a few workers; each asks for a task,
+// carries it out and reports. Everything that needs thought is here, on the
+// host: which chunks the board has already, which are sent, which are zero and
+// need no transfer, what is read back, and when a failure is final.
+//
+// A chunk that the board was found to have was read past its page cache in this
+// run, which is its proof. A chunk that was written is read again after the
+// write was flushed (dd conv=fsync), which is its proof.
+package extents
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"sync"
+)
+
+// Chunk is one piece of the image.
+type Chunk struct {
+	Offset, Size int64
+	// Zero says that all bytes are zero; they are written without transfer.
+	Zero bool
+	// SHA256 is the digest of the chunk's bytes, also when they are zero.
+	SHA256 [sha256.Size]byte
+}
+
+// Verify says which chunks are read back.
+type Verify int
+
+const (
+	// VerifyFull proves every chunk: found on the device, or read back.
+	VerifyFull Verify = iota
+	// VerifyNone believes the board about what it wrote.
+	VerifyNone
+)
+
+// Config is what a Plan is made from.
+type Config struct {
+	// Chunks cover the image from offset 0 without gaps. All but the last
+	// have sizes that are multiples of 1 MiB.
+	Chunks []Chunk
+	Verify Verify
+	// WriteAll skips the comparison: every chunk is written.
+	WriteAll bool
+	// MaxExtent bounds one write; 0 is 16 MiB.
+	MaxExtent int64
+}
+
+// state is where a chunk stands.
+type state uint8
+
+const (
+	unknown   state = iota // nobody has looked at the device
+	comparing              // a reader computes its digest
+	differs                // to be written
+	writing                // a writer has it
+	written                // to be read back
+	checking               // a reader reads it back
+	proved                 // on the device for certain, or believed with VerifyNone
+)
+
+// class separates chunks with data from zero chunks: a blank disk has all of
+// one and none of the other.
+type class uint8
+
+const (
+	data class = iota
+	zero
+	classes
+)
+
+// sampleSize is how many chunks of a class are compared before it is decided
+// whether comparing the rest can pay off.
+const sampleSize = 8
+
+type chunk struct {
+	Chunk
+	state  state
+	sample bool
+	// How often it could not be read, was refused by the device, could not
+	// be fetched, and was read back wrong.
+	unread, refused, unfetched, wrong int
+}
+
+func (c *chunk) class() class {
+	if c.Zero {
+		return zero
+	}
+	return data
+}
+
+// Stats are byte counts of a Plan. Unchanged, Written and what is left add up to
+// Total.
+type Stats struct {
+	Total     int64 // bytes of the image
+	Unchanged int64 // found on the device, not written
+	Written   int64 // written and, with VerifyFull, not yet proved or proved
+	Zeroed    int64 // the part of Written that was zeros
+	Proved    int64 // read back or found, digest equal
+	Sent      int64 // bytes handed to the network for the board
+}
+
+// Plan is the state of one run on one device. It may be used by several
+// workers at once.
+type Plan struct {
+	cfg Config
+
+	mu      sync.Mutex
+	chunks  []chunk
+	counts  [proved + 1]int
+	sampled [classes]struct{ left, matched int }
+	decided [classes]bool
+	workers map[string]*worker
+	nextID  int64
+	served  map[int64]bool // write tasks whose data went out completely
+	stats   Stats
+	err     error
+	change  chan struct{} // closed and replaced whenever something changes
+	done    chan struct{}
+}
+
+// New returns a Plan for the chunks.
+func New(cfg Config) (*Plan, error) {
+	if cfg.MaxExtent == 0 {
+		cfg.MaxExtent = 16 << 20
+	}
+	p := &Plan{
+		cfg: cfg, workers: map[string]*worker{}, served: map[int64]bool{},
+		change: make(chan struct{}), done: make(chan struct{}),
+	}
+	var end int64
+	for i, c := range cfg.Chunks {
+		last := i == len(cfg.Chunks)-1
+		if c.Offset != end || c.Size <= 0 || (!last && c.Size%(1<<20) != 0) {
+			return nil, fmt.Errorf("chunk %d (offset %d, size %d) does not follow the one before, which ends at %d, in whole MiB", i, c.Offset, c.Size, end)
+		}
+		end += c.Size
+		p.chunks = append(p.chunks, chunk{Chunk: c})
+	}
+	if end == 0 {
+		return nil, fmt.Errorf("the image has no chunks")
+	}
+	p.stats.Total = end
+	p.counts[unknown] = len(p.chunks)
+	p.chooseSamples()
+	return p, nil
+}
+
+// chooseSamples marks chunks of each class, spread over the image. A class with
+// hardly more chunks than a sample is compared as a whole.
+func (p *Plan) chooseSamples() {
+	if p.cfg.WriteAll {
+		for i := range p.chunks {
+			p.set(&p.chunks[i], differs)
+		}
+		p.decided = [classes]bool{true, true}
+		return
+	}
+	var members [classes][]int
+	for i := range p.chunks {
+		k := p.chunks[i].class()
+		members[k] = append(members[k], i)
+	}
+	for k, m := range members {
+		n := min(sampleSize, len(m))
+		for j := range n {
+			p.chunks[m[j*len(m)/n]].sample = true
+		}
+		p.sampled[k].left = n
+		p.decided[k] = n == 0
+	}
+}
+
+// set moves a chunk to another state.
+func (p *Plan) set(c *chunk, s state) {
+	p.counts[c.state]--
+	p.counts[s]++
+	c.state = s
+}
+
+// Stats returns the byte counts so far.
+func (p *Plan) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats
+}
+
+// Done is closed when every chunk is proved, or when the plan has failed.
+func (p *Plan) Done() <-chan struct{} { return p.done }
+
+// Err returns why the plan failed, once Done is closed; nil after success.
+func (p *Plan) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.err
+}
+
+// Fail ends the plan from outside; the workers are told to quit.
+func (p *Plan) Fail(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finish(err)
+}
+
+// finish ends the plan once.
+func (p *Plan) finish(err error) {
+	select {
+	case <-p.done:
+	default:
+		p.err = err
+		close(p.done)
+		p.wake()
+	}
+}
+
+// wake tells everybody who waits that something changed.
+func (p *Plan) wake() {
+	close(p.change)
+	p.change = make(chan struct{})
+}

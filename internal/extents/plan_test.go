@@ -1,0 +1,255 @@
+package extents_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/dutflash/dutflash/internal/extents"
+	"github.com/dutflash/dutflash/internal/testtool"
+)
+
+const mib = 1 << 20
+
+// chunksOf cuts an image as transport/image does.
+func chunksOf(image []byte, size int) []extents.Chunk {
+	var chunks []extents.Chunk
+	for off := 0; off < len(image); off += size {
+		b := image[off:min(off+size, len(image))]
+		chunks = append(chunks, extents.Chunk{
+			Offset: int64(off), Size: int64(len(b)), SHA256: sha256.Sum256(b),
+			Zero: len(bytes.Trim(b, "\x00")) == 0,
+		})
+	}
+	return chunks
+}
+
+// noise returns an image with data in the chunks for which has is true.
+func noise(n, chunk int, has func(i int) bool) []byte {
+	image := make([]byte, n)
+	r := rand.NewChaCha8([32]byte{1})
+	for off := 0; off < n; off += chunk {
+		if has(off / chunk) {
+			r.Read(image[off:min(off+chunk, n)])
+		}
+	}
+	return image
+}
+
+// medium is a disk in memory and a board that works on it, task by task.
+type medium struct {
+	disk  []byte
+	image []byte
+	// write, where set, may spoil a write or refuse it with a status.
+	write func(t extents.Task, b []byte) (status int)
+}
+
+// run plays all workers, one task each in turn, until both are told to quit.
+func (m *medium) run(t *testing.T, p *extents.Plan) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ended := make(chan int)
+	for _, name := range []string{"reader", "writer"} {
+		go func() {
+			for {
+				task := p.Ask(ctx, name)
+				if task.Verb == extents.Quit || ctx.Err() != nil {
+					ended <- int(task.Offset)
+					return
+				}
+				p.Report(name, task.ID, m.do(task), m.hash(task))
+			}
+		}()
+	}
+	<-ended
+	<-ended
+	if ctx.Err() != nil {
+		t.Fatal("the plan did not end")
+	}
+	return p.Err()
+}
+
+func (m *medium) hash(t extents.Task) string {
+	return fmt.Sprintf("%x", sha256.Sum256(m.disk[t.Offset:t.Offset+t.Length]))
+}
+
+func (m *medium) do(t extents.Task) int {
+	b := make([]byte, t.Length)
+	switch t.Verb {
+	case extents.Write:
+		copy(b, m.image[t.Offset:])
+	case extents.Zero:
+	default:
+		return 0
+	}
+	if m.write != nil {
+		if status := m.write(t, b); status != 0 {
+			return status
+		}
+	}
+	copy(m.disk[t.Offset:], b)
+	return 0
+}
+
+func TestPlanWritesOnlyWhatDiffers(t *testing.T) {
+	const chunk = mib
+	even := func(i int) bool { return i%2 == 0 }
+	image := noise(40*mib+12345, chunk, even)
+	half := func() []byte { // the first half is right already
+		d := make([]byte, 64*mib)
+		copy(d, image[:20*mib])
+		return d
+	}
+	changed := func() []byte { // two chunks were changed
+		d := make([]byte, 64*mib)
+		copy(d, image)
+		d[4*mib+1]++
+		d[7*mib+1]++
+		return d
+	}
+	dirty := func() []byte { return bytes.Repeat([]byte{0xa5}, 64*mib) }
+	for _, tc := range []struct {
+		name    string
+		disk    []byte
+		config  extents.Config
+		written int64
+	}{
+		{"blank", make([]byte, 64*mib), extents.Config{}, 20*mib + 12345},
+		{"dirty", dirty(), extents.Config{}, 40*mib + 12345},
+		{"half there", half(), extents.Config{}, 10*mib + 12345},
+		{"identical", append(bytes.Clone(image), make([]byte, mib)...), extents.Config{}, 0},
+		{"two chunks changed", changed(), extents.Config{}, 2 * mib},
+		{"told to write all", changed(), extents.Config{WriteAll: true}, 40*mib + 12345},
+		{"not read back", dirty(), extents.Config{Verify: extents.VerifyNone}, 40*mib + 12345},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.config.Chunks = chunksOf(image, chunk)
+			p, err := extents.New(tc.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &medium{disk: tc.disk, image: image}
+			if err := m.run(t, p); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(m.disk[:len(image)], image) {
+				t.Error("the disk does not hold the image")
+			}
+			s := p.Stats()
+			if s.Written != tc.written {
+				t.Errorf("written %d bytes, want %d", s.Written, tc.written)
+			}
+			if tc.config.Verify == extents.VerifyFull && s.Proved != int64(len(image)) {
+				t.Errorf("proved %d of %d bytes", s.Proved, len(image))
+			}
+		})
+	}
+}
+
+func TestPlanFaults(t *testing.T) {
+	image := noise(24*mib, mib, func(int) bool { return true })
+	for _, tc := range []struct {
+		name  string
+		fault func(times int, b []byte) int
+		want  error
+	}{
+		{"one bit is flipped once", func(n int, b []byte) int {
+			if n == 1 {
+				b[0] ^= 1
+			}
+			return 0
+		}, nil},
+		{"one bit is flipped always", func(_ int, b []byte) int { b[0] ^= 1; return 0 }, extents.ErrVerify},
+		{"the network fails a few times", func(n int, _ []byte) int {
+			if n < 5 {
+				return 1
+			}
+			return 0
+		}, nil},
+		{"the network fails for good", func(int, []byte) int { return 1 }, extents.ErrTransfer},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, err := extents.New(extents.Config{Chunks: chunksOf(image, mib), MaxExtent: 4 * mib})
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := &medium{disk: make([]byte, len(image)), image: image}
+			times := 0
+			m.write = func(task extents.Task, b []byte) int {
+				const place = 8*mib + 100
+				if task.Offset > place || task.Offset+task.Length <= place {
+					return 0
+				}
+				times++
+				return tc.fault(times, b[place-task.Offset:])
+			}
+			err = m.run(t, p)
+			if !errors.Is(err, tc.want) {
+				t.Fatalf("got %v, want %v", err, tc.want)
+			}
+			if err == nil && !bytes.Equal(m.disk, image) {
+				t.Error("success, and the disk is wrong")
+			}
+		})
+	}
+}
+
+// TestScriptOnRealBusybox runs the script as the board does, on busybox, over
+// HTTP, on a file.
+func TestScriptOnRealBusybox(t *testing.T) {
+	busybox := testtool.Need(t, "busybox", "apt-get install busybox-static")
+	image := noise(23*mib+4097, 4*mib, func(i int) bool { return i != 2 })
+	for _, tc := range []struct {
+		name string
+		disk []byte
+	}{
+		{"blank", make([]byte, 32*mib)},
+		{"dirty", bytes.Repeat([]byte{0xff}, 32*mib)},
+		{"identical", append(bytes.Clone(image), make([]byte, 9*mib)...)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, err := extents.New(extents.Config{Chunks: chunksOf(image, 4*mib)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv := httptest.NewServer(p.Handler(bytes.NewReader(image)))
+			defer srv.Close()
+			disk := filepath.Join(t.TempDir(), "disk")
+			if err := os.WriteFile(disk, tc.disk, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "reader", "writer")
+			cmd.Stdin = bytes.NewReader(extents.Script())
+			cmd.Env = []string{"PATH="}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("script: %v\n%s", err, out)
+			}
+			if err := p.Err(); err != nil {
+				t.Fatal(err)
+			}
+			got, err := os.ReadFile(disk)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got[:len(image)], image) {
+				t.Error("the disk does not hold the image")
+			}
+			if !bytes.Equal(got[len(image):], tc.disk[len(image):]) {
+				t.Error("something was written behind the image")
+			}
+			t.Logf("%+v", p.Stats())
+		})
+	}
+}

@@ -1,0 +1,143 @@
+package extents
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+)
+
+// What ends a plan.
+var (
+	// ErrVerify: a chunk was written twice and read back wrong twice.
+	ErrVerify = errors.New("the device does not hold what was written")
+	// ErrWrite: the device refused a write at the same place twice.
+	ErrWrite = errors.New("the device refuses to be written")
+	// ErrRead: the device could not be read at the same place twice.
+	ErrRead = errors.New("the device cannot be read")
+	// ErrTransfer: the board could not fetch the same extent many times.
+	ErrTransfer = errors.New("the board cannot fetch the image")
+)
+
+// maxTransfers is how often one extent is fetched before the network is given up.
+const maxTransfers = 10
+
+// maxAttempts is how often one place of the device is tried.
+const maxAttempts = 2
+
+// Report says how a task ended. An ID that is not the worker's present task is a
+// repetition and changes nothing.
+func (p *Plan) Report(name string, id int64, status int, digest string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.workers[name]
+	if w == nil || w.task == nil || w.task.ID != id {
+		return
+	}
+	task, chunks := w.task, w.chunks
+	w.task, w.chunks = nil, nil
+	switch task.Verb {
+	case Hash:
+		p.hashed(chunks[0], status, digest)
+	case Write, Zero:
+		p.wrote(task, chunks, status)
+	}
+	delete(p.served, id)
+	if p.counts[proved] == len(p.chunks) {
+		p.finish(nil)
+	}
+	p.wake()
+}
+
+// hashed takes the digest of a chunk that was compared or read back.
+func (p *Plan) hashed(c *chunk, status int, digest string) {
+	back := unknown
+	if c.state == checking {
+		back = written
+	}
+	sum, err := hex.DecodeString(digest)
+	if status != 0 || err != nil || len(sum) != len(c.SHA256) {
+		if c.unread++; c.unread >= maxAttempts {
+			p.finish(fmt.Errorf("%w: %d bytes at offset %d, twice (exit status %d)", ErrRead, c.Size, c.Offset, status))
+			return
+		}
+		p.set(c, back)
+		return
+	}
+	same := [len(c.SHA256)]byte(sum) == c.SHA256
+	switch {
+	case back == unknown:
+		p.compared(c, same)
+	case same:
+		p.set(c, proved)
+		p.stats.Proved += c.Size
+	default:
+		if c.wrong++; c.wrong >= maxAttempts {
+			p.finish(fmt.Errorf("%w: %d bytes at offset %d: SHA-256 on the device is %s, of the image %x; written twice",
+				ErrVerify, c.Size, c.Offset, digest, c.SHA256))
+			return
+		}
+		p.set(c, differs)
+	}
+}
+
+// compared notes whether the device had the chunk, and decides from the samples
+// whether comparing the rest of its class can pay off.
+func (p *Plan) compared(c *chunk, same bool) {
+	if same {
+		p.set(c, proved)
+		p.stats.Unchanged += c.Size
+		p.stats.Proved += c.Size
+	} else {
+		p.set(c, differs)
+	}
+	if !c.sample {
+		return
+	}
+	k := c.class()
+	s := &p.sampled[k]
+	s.left--
+	if same {
+		s.matched++
+	}
+	if s.left > 0 {
+		return
+	}
+	p.decided[k] = true
+	if s.matched > 0 {
+		return
+	}
+	for i := range p.chunks {
+		if o := &p.chunks[i]; o.state == unknown && o.class() == k {
+			p.set(o, differs)
+		}
+	}
+}
+
+// wrote takes the end of a write. Its chunks are to be read back next.
+func (p *Plan) wrote(t *Task, chunks []*chunk, status int) {
+	if status != 0 {
+		first := chunks[0]
+		count, limit, reason := &first.refused, maxAttempts, ErrWrite
+		if t.Verb == Write && !p.served[t.ID] {
+			count, limit, reason = &first.unfetched, maxTransfers, ErrTransfer
+		}
+		for _, c := range chunks {
+			p.set(c, differs)
+		}
+		if *count++; *count >= limit {
+			p.finish(fmt.Errorf("%w: %d bytes at offset %d, %d times (exit status %d)", reason, t.Length, t.Offset, limit, status))
+		}
+		return
+	}
+	next := written
+	if p.cfg.Verify == VerifyNone {
+		next = proved
+	}
+	for _, c := range chunks {
+		p.set(c, next)
+		p.stats.Written += c.Size
+		if c.Zero {
+			p.stats.Zeroed += c.Size
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package extents
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Verb is what a worker is asked to do.
+type Verb string
+
+// The verbs of a [Task].
+const (
+	Hash  Verb = "hash"  // print the SHA-256 of Length bytes at Offset
+	Write Verb = "write" // fetch Length bytes and write them at Offset
+	Zero  Verb = "zero"  // write Length zero bytes at Offset
+	Wait  Verb = "wait"  // sleep for Offset seconds and ask again
+	Quit  Verb = "quit"  // end with Offset as exit status
+)
+
+// Task is one thing to do. Its String is the line that the board's script reads.
+type Task struct {
+	ID             int64
+	Verb           Verb
+	Offset, Length int64
+}
+
+func (t Task) String() string {
+	return fmt.Sprintf("%d %s %d %d", t.ID, t.Verb, t.Offset, t.Length)
+}
+
+// worker is one loop of the board's script.
+type worker struct {
+	task   *Task // handed out, not reported yet
+	chunks []*chunk
+}
+
+// patience is how long Ask waits for something to do before it sends the worker
+// to sleep, which keeps requests short.
+const patience = 10 * time.Second
+
+// Ask returns the next task of a worker. Names that begin with "writer" write,
+// all others read. A worker that has not reported its task is given it again: the
+// answer got lost.
+func (p *Plan) Ask(ctx context.Context, name string) Task {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		p.mu.Lock()
+		w := p.workers[name]
+		if w == nil {
+			w = &worker{}
+			p.workers[name] = w
+		}
+		if w.task == nil {
+			p.assign(w, strings.HasPrefix(name, "writer"))
+		}
+		task, change := w.task, p.change
+		p.mu.Unlock()
+		if task != nil {
+			return *task
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			return Task{Verb: Wait, Offset: 1}
+		case <-timer.C:
+			return Task{Verb: Wait, Offset: 0}
+		}
+	}
+}
+
+// assign gives the worker a task, if there is one for it.
+func (p *Plan) assign(w *worker, writes bool) {
+	select {
+	case <-p.done:
+		status := int64(0)
+		if p.err != nil {
+			status = 1
+		}
+		w.task = &Task{ID: p.id(), Verb: Quit, Offset: status}
+		return
+	default:
+	}
+	if writes {
+		p.assignWrite(w)
+	} else {
+		p.assignRead(w)
+	}
+}
+
+func (p *Plan) id() int64 {
+	p.nextID++
+	return p.nextID
+}
+
+// assignWrite takes the first chunk that differs and those that follow it, up to
+// one extent.
+func (p *Plan) assignWrite(w *worker) {
+	var t *Task
+	for i := range p.chunks {
+		c := &p.chunks[i]
+		if t == nil {
+			if c.state == differs {
+				t = &Task{ID: p.id(), Verb: Write, Offset: c.Offset, Length: c.Size}
+				if c.Zero {
+					t.Verb = Zero
+				}
+				w.chunks = []*chunk{c}
+			}
+			continue
+		}
+		if c.state != differs || c.Zero != (t.Verb == Zero) || t.Length+c.Size > p.cfg.MaxExtent {
+			break
+		}
+		t.Length += c.Size
+		w.chunks = append(w.chunks, c)
+	}
+	if t == nil {
+		return
+	}
+	for _, c := range w.chunks {
+		p.set(c, writing)
+	}
+	w.task = t
+}
+
+// assignRead chooses what is read next: first the samples, then enough
+// comparisons to keep the writer busy, then what was written, then the rest.
+func (p *Plan) assignRead(w *worker) {
+	sample := p.find(func(c *chunk) bool { return c.state == unknown && c.sample })
+	compare := p.find(func(c *chunk) bool { return c.state == unknown && p.decided[c.class()] })
+	check := p.find(func(c *chunk) bool { return c.state == written })
+	var c *chunk
+	switch {
+	case sample != nil:
+		c = sample
+	case compare != nil && (check == nil || !p.backlog()):
+		c = compare
+	default:
+		c = check
+	}
+	if c == nil {
+		return
+	}
+	if c.state == written {
+		p.set(c, checking)
+	} else {
+		p.set(c, comparing)
+	}
+	w.chunks = []*chunk{c}
+	w.task = &Task{ID: p.id(), Verb: Hash, Offset: c.Offset, Length: c.Size}
+}
+
+func (p *Plan) find(want func(*chunk) bool) *chunk {
+	for i := range p.chunks {
+		if want(&p.chunks[i]) {
+			return &p.chunks[i]
+		}
+	}
+	return nil
+}
+
+// backlog says whether the writer has enough to do for the next while.
+func (p *Plan) backlog() bool {
+	var bytes int64
+	for i := range p.chunks {
+		if p.chunks[i].state == differs {
+			if bytes += p.chunks[i].Size; bytes >= 2*p.cfg.MaxExtent {
+				return true
+			}
+		}
+	}
+	return false
+}

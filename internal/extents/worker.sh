@@ -1,0 +1,104 @@
+# Runs the tasks that the host hands out, until it says quit. The host decides;
+# this script reads, writes and reports. It needs nothing but a small busybox.
+# $1 device, $2 URL of the session, $3 dd input flags, $4 dd output flags,
+# then the names of the workers, which run side by side.
+device=$1 url=$2 in_flags=$3 out_flags=$4
+shift 4
+set -o pipefail
+mib=1048576
+
+# fetch prints a URL, within $2 seconds. wget's own -T crashes Debian's
+# busybox-static 1.35, so the limit comes from timeout where there is one; else
+# it is wget's default of 15 minutes.
+limit=
+command -v timeout >/dev/null && limit="timeout"
+fetch() {
+	if command -v curl >/dev/null; then
+		curl -fsS --connect-timeout 10 --max-time "$2" "$1"
+	else
+		${limit:+$limit $2} wget -q -O - "$1"
+	fi
+}
+
+# ask reports how the last task of a worker ended and gets its next one. The
+# host answers a repeated question with the same task, so that a lost answer
+# costs nothing.
+ask() {
+	tries=0
+	while ! fetch "$url/task?worker=$1&$2" 60; do
+		tries=$((tries + 1))
+		[ $tries -lt 20 ] || return 1
+		sleep 1
+	done
+}
+
+# read_range prints $2 bytes of the device from offset $1, a whole number of MiB.
+# What head leaves of the last block is drained, or dd would end by a broken pipe.
+read_range() {
+	dd if="$device" bs=$mib skip=$(($1 / mib)) count=$((($2 + mib - 1) / mib)) $in_flags 2>/dev/null |
+		{ head -c "$2" && cat >/dev/null; }
+}
+
+# write_range copies standard input to offset $1 of the device; $2 is its
+# length. Direct I/O takes whole sectors only.
+write_range() {
+	if [ $(($2 % 4096)) -eq 0 ]; then
+		dd of="$device" bs=$mib seek=$(($1 / mib)) iflag=fullblock conv=notrunc,fsync $out_flags 2>&1
+	else
+		dd of="$device" bs=$mib seek=$(($1 / mib)) iflag=fullblock conv=notrunc,fsync 2>&1
+	fi
+}
+
+worker() {
+	report=
+	while task=$(ask "$1" "$report"); do
+		set -- "$1" $task
+		# $2 number of the task, $3 verb, $4 offset, $5 length
+		said=
+		case $3 in
+		hash)
+			said=$(read_range "$4" "$5" | sha256sum)
+			status=$?
+			said=${said%% *}
+			;;
+		write)
+			said=$(fetch "$url/data?task=$2" 900 | write_range "$4" "$5")
+			status=$?
+			;;
+		zero)
+			said=$(head -c "$5" /dev/zero | write_range "$4" "$5")
+			status=$?
+			;;
+		wait)
+			sleep "$4"
+			status=0
+			;;
+		quit)
+			return "$4"
+			;;
+		*)
+			status=64
+			;;
+		esac
+		case $3 in
+		hash) ;;
+		*)
+			[ $status -eq 0 ] || echo "task $2, $3 at $4: status $status: $said" >&2
+			said=
+			;;
+		esac
+		report="task=$2&status=$status&sum=$said"
+	done
+	return 1
+}
+
+failed=0
+workers=
+for name; do
+	worker "$name" &
+	workers="$workers $!"
+done
+for pid in $workers; do
+	wait "$pid" || failed=$?
+done
+exit $failed
