@@ -2,10 +2,20 @@ module github.com/dutflash/dutflash
 
 go 1.26
 
-require gvisor.dev/gvisor v0.0.0-20240916094835-a174eb65023f
+require (
+	github.com/Netflix/go-expect v0.0.0-20220104043353-73e0943537d2
+	github.com/google/go-containerregistry v0.22.1
+	github.com/opencontainers/go-digest v1.0.0
+	github.com/opencontainers/image-spec v1.1.1
+	go.yaml.in/yaml/v3 v3.0.6
+	golang.org/x/sync v0.22.0
+	golang.org/x/sys v0.47.0
+	gvisor.dev/gvisor v0.0.0-20240916094835-a174eb65023f
+	oras.land/oras-go/v2 v2.6.2
+)
 
 require (
+	github.com/creack/pty v1.1.17 // indirect
 	github.com/google/btree v1.1.2 // indirect
-	golang.org/x/sys v0.35.0 // indirect
 	golang.org/x/time v0.5.0 // indirect
 )

@@ -1,0 +1,122 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"oras.land/oras-go/v2/registry"
+)
+
+// Kind says where a bundle came from.
+type Kind string
+
+// The kinds of source.
+const (
+	KindRegistry  Kind = "registry"   // an OCI registry
+	KindLayout    Kind = "oci-layout" // an OCI layout directory
+	KindTar       Kind = "oci-tar"    // an OCI layout in a tar file
+	KindDirectory Kind = "directory"  // manifest.yaml and its files as they are
+	KindFS        Kind = "fs"         // the same in an fs.FS
+)
+
+// location is a reference that was understood.
+type location struct {
+	kind Kind
+	ref  registry.Reference // for a registry
+	path string             // for the others
+	tag  string             // tag or digest in a layout, "" for the only one
+}
+
+// locate finds out what a reference means. A path that exists wins over the
+// name of a repository; "oci://" always means a registry, and "./", "../", "/"
+// and "file://" always a path.
+func locate(text string) (location, error) {
+	if name, ok := strings.CutPrefix(text, "oci://"); ok {
+		ref, err := parseReference(name)
+		return location{kind: KindRegistry, ref: ref}, err
+	}
+	path, isPath := strings.CutPrefix(text, "file://")
+	isPath = isPath || filepath.IsAbs(path) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../") ||
+		path == "." || path == ".." || filepath.VolumeName(path) != ""
+	if loc, err := locatePath(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return loc, err
+	}
+	// A layout may be followed by a tag or digest.
+	for _, sep := range []string{"@", ":"} {
+		if i := strings.LastIndex(path, sep); i > 0 {
+			loc, err := locatePath(path[:i])
+			if err == nil && (loc.kind == KindLayout || loc.kind == KindTar) {
+				loc.tag = path[i+1:]
+				return loc, nil
+			}
+		}
+	}
+	if isPath {
+		return location{}, fmt.Errorf("%w: there is no file or directory %q", ErrNotFound, path)
+	}
+	ref, err := parseReference(text)
+	if err != nil {
+		return location{}, fmt.Errorf("%w; there is no such path either", err)
+	}
+	return location{kind: KindRegistry, ref: ref}, nil
+}
+
+func locatePath(path string) (location, error) {
+	if path == "" {
+		return location{}, fs.ErrNotExist
+	}
+	fi, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return location{}, err
+	case !fi.IsDir():
+		return location{kind: KindTar, path: path}, nil
+	}
+	if _, err := os.Stat(filepath.Join(path, "oci-layout")); err == nil {
+		return location{kind: KindLayout, path: path}, nil
+	}
+	return location{kind: KindDirectory, path: path}, nil
+}
+
+// parseReference applies the rules of the docker command: without a registry
+// it is docker.io, a single name there is in library/, and without a tag it is
+// "latest". What the oras command accepts means the same here, as it always
+// names a registry.
+func parseReference(text string) (registry.Reference, error) {
+	name := text
+	first, _, slash := strings.Cut(name, "/")
+	if !slash || !strings.ContainsAny(first, ".:[") && first != "localhost" {
+		name = "docker.io/" + name
+	}
+	if host, rest, _ := strings.Cut(name, "/"); host == "docker.io" || host == "index.docker.io" {
+		if !strings.Contains(rest, "/") {
+			rest = "library/" + rest
+		}
+		name = "docker.io/" + rest
+	}
+	ref, err := registry.ParseReference(name)
+	if err != nil {
+		return registry.Reference{}, fmt.Errorf("%w %q: %v; want REGISTRY/REPOSITORY[:TAG|@DIGEST]", ErrReference, text, err)
+	}
+	ref.Reference = ref.ReferenceOrDefault()
+	return ref, nil
+}
+
+// loopback reports whether the registry is on this machine.
+func loopback(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.Trim(name, "[]")
+	if name == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(name)
+	return ip != nil && ip.IsLoopback()
+}

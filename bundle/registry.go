@@ -1,0 +1,235 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/errdef"
+	"oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/credentials"
+	"oras.land/oras-go/v2/registry/remote/errcode"
+	"oras.land/oras-go/v2/registry/remote/retry"
+)
+
+// The environment variables for credentials, as Jumpstarter has them.
+const (
+	envUser     = "OCI_USERNAME"
+	envPassword = "OCI_PASSWORD"
+)
+
+// registrySource talks to a registry through oras-go.
+type registrySource struct {
+	repo *remote.Repository
+	ref  registry.Reference
+	idle func() // closes idle connections
+}
+
+func newRegistrySource(ref registry.Reference, c *config) (*registrySource, error) {
+	cred, err := credential(ref, c)
+	if err != nil {
+		return nil, err
+	}
+	s := &registrySource{ref: ref, idle: func() {}}
+	base := c.transport
+	if base == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone()
+		t.ResponseHeaderTimeout = c.stall
+		t.TLSHandshakeTimeout = min(c.stall, 15*time.Second)
+		t.DialContext = (&net.Dialer{Timeout: min(c.stall, 15*time.Second)}).DialContext
+		t.MaxIdleConnsPerHost = c.parallel
+		if c.tls != nil {
+			t.TLSClientConfig = c.tls.Clone()
+		}
+		base, s.idle = t, t.CloseIdleConnections
+	}
+	client := &auth.Client{
+		Client: &http.Client{Transport: &retry.Transport{Base: base, Policy: func() retry.Policy {
+			return &retry.GenericPolicy{
+				Retryable: func(resp *http.Response, err error) (bool, error) { return again(resp, err, c) },
+				Backoff:   retry.DefaultBackoff, MinWait: 200 * time.Millisecond, MaxWait: 3 * time.Second, MaxRetry: c.retries}
+		}}},
+		Cache: auth.NewCache(), Credential: cred, ClientID: "dutflash",
+	}
+	client.SetUserAgent("dutflash")
+	s.repo = &remote.Repository{Client: client, Reference: ref, MaxMetadataBytes: maxOCIManifest}
+	s.repo.PlainHTTP = loopback(ref.Registry)
+	if c.plainHTTP != nil {
+		s.repo.PlainHTTP = *c.plainHTTP
+	}
+	return s, nil
+}
+
+// again decides whether a request is worth repeating. A refused connection or
+// unknown host is not: the cache is then the faster answer.
+func again(resp *http.Response, err error, c *config) (bool, error) {
+	if err != nil {
+		if broken(err) {
+			c.logger.Debug("registry request failed, trying again", "err", tidy(err).Error())
+			return true, nil
+		}
+		return false, err
+	}
+	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout || resp.StatusCode >= 500 {
+		c.logger.Debug("registry is busy or failing, trying again", "status", resp.StatusCode, "path", resp.Request.URL.Path)
+		return true, nil
+	}
+	return false, nil
+}
+
+// broken tells a connection that broke from one that never came about.
+func broken(err error) bool {
+	var ne net.Error
+	var we *wireError
+	return errors.As(err, &we) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, errStalled) || errors.As(err, &ne) && ne.Timeout()
+}
+
+// credential looks for credentials: explicit ones, the environment, then the
+// files and helpers of docker and podman. The first two go to the registry of
+// the reference only.
+func credential(ref registry.Reference, c *config) (auth.CredentialFunc, error) {
+	user, pass := c.user, c.pass
+	if !c.credentials {
+		user, pass = os.Getenv(envUser), os.Getenv(envPassword)
+		if (user == "") != (pass == "") {
+			return nil, fmt.Errorf("%w: only one of %s and %s is set", ErrUnauthorized, envUser, envPassword)
+		}
+	}
+	if user != "" {
+		return auth.StaticCredential(ref.Registry, auth.Credential{Username: user, Password: pass}), nil
+	}
+	var stores []credentials.Store
+	for _, file := range credentialFiles() {
+		if _, err := os.Stat(file); err != nil {
+			continue
+		}
+		s, err := credentials.NewStore(file, credentials.StoreOptions{})
+		if err != nil {
+			return nil, fmt.Errorf("credential file %s: %w", file, err)
+		}
+		stores = append(stores, s)
+	}
+	if len(stores) == 0 {
+		return nil, nil
+	}
+	return credentials.Credential(credentials.NewStoreWithFallbacks(stores[0], stores[1:]...)), nil
+}
+
+// credentialFiles lists where podman and docker keep credentials, in the order
+// in which podman looks.
+func credentialFiles() []string {
+	var files []string
+	if f := os.Getenv("REGISTRY_AUTH_FILE"); f != "" {
+		files = append(files, f)
+	}
+	if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
+		files = append(files, filepath.Join(d, "containers", "auth.json"))
+	}
+	if d, err := os.UserConfigDir(); err == nil {
+		files = append(files, filepath.Join(d, "containers", "auth.json"))
+	}
+	if d := os.Getenv("DOCKER_CONFIG"); d != "" {
+		files = append(files, filepath.Join(d, "config.json"))
+	} else if d, err := os.UserHomeDir(); err == nil {
+		files = append(files, filepath.Join(d, ".docker", "config.json"))
+	}
+	return files
+}
+
+func (s *registrySource) resolve(ctx context.Context) (ocispec.Descriptor, error) {
+	d, err := s.repo.Resolve(ctx, s.ref.Reference)
+	return d, s.explain(ctx, err)
+}
+
+func (s *registrySource) fetch(ctx context.Context, d ocispec.Descriptor) (io.ReadCloser, error) {
+	rc, err := s.repo.Fetch(ctx, d)
+	if errors.Is(err, errdef.ErrNotFound) {
+		return nil, fmt.Errorf("%w: registry %s lacks the blob %s that %s refers to", ErrNotFound, s.ref.Registry, d.Digest, s.ref)
+	}
+	return rc, s.explain(ctx, err)
+}
+
+// explain gives an error of the registry client one of our sentinels, and
+// takes out what could be a secret.
+func (s *registrySource) explain(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	cause := tidy(err)
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", cause, context.Cause(ctx))
+	}
+	var resp *errcode.ErrorResponse
+	var ue *url.Error
+	host := s.ref.Registry
+	switch {
+	case errors.Is(err, errdef.ErrNotFound):
+		return fmt.Errorf("%w: registry %s has no %s: %w", ErrNotFound, host, s.ref, cause)
+	case errors.Is(err, auth.ErrBasicCredentialNotFound):
+		return fmt.Errorf("%w: %s wants credentials for %s and there are none: "+
+			"log in with docker, podman or oras, or set %s and %s: %w", ErrUnauthorized, host, s.ref.Repository, envUser, envPassword, cause)
+	case errors.As(err, &resp):
+		return s.explainStatus(resp.StatusCode, cause)
+	case errors.Is(err, errdef.ErrSizeExceedsLimit):
+		return fmt.Errorf("%w: %w", ErrTooLarge, cause)
+	case strings.Contains(err.Error(), "mismatch"):
+		// oras-go has no type for a Content-Length or Docker-Content-Digest
+		// that differs from the descriptor.
+		return fmt.Errorf("%w: %w", ErrDigest, cause)
+	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
+		return fmt.Errorf("%w: %s speaks plain HTTP, which has to be allowed: %w", ErrUnreachable, host, cause)
+	case errors.As(err, &ue), broken(err):
+		return fmt.Errorf("%w: %s: %w", ErrUnreachable, host, cause)
+	}
+	return cause
+}
+
+func (s *registrySource) explainStatus(status int, cause error) error {
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return fmt.Errorf("%w: %s does not let us at %s; the credentials are missing or wrong, or there is no such repository: %w",
+			ErrUnauthorized, s.ref.Registry, s.ref.Repository, cause)
+	case status == http.StatusNotFound:
+		return fmt.Errorf("%w: registry %s has no %s: %w", ErrNotFound, s.ref.Registry, s.ref, cause)
+	case status == http.StatusTooManyRequests || status >= 500:
+		return fmt.Errorf("%w: %s keeps answering with status %d: %w", ErrUnreachable, s.ref.Registry, status, cause)
+	}
+	return cause
+}
+
+// tidyError is an error whose text has no URL queries and no user
+// information, which may carry tokens; the chain below it stays.
+type tidyError struct {
+	text string
+	err  error
+}
+
+func (e *tidyError) Error() string { return e.text }
+func (e *tidyError) Unwrap() error { return e.err }
+
+var (
+	urlQuery = regexp.MustCompile(`(https?://[^\s"?]*)\?[^\s"]*`)
+	urlUser  = regexp.MustCompile(`(https?://)[^\s"/@]*@`)
+)
+
+func tidy(err error) error {
+	text := urlUser.ReplaceAllString(urlQuery.ReplaceAllString(err.Error(), "$1"), "$1")
+	if text == err.Error() {
+		return err
+	}
+	return &tidyError{text, err}
+}
