@@ -15,7 +15,8 @@ require (
 )
 
 require (
-	github.com/creack/pty v1.1.17 // indirect
+	github.com/creack/pty v1.1.24 // indirect
 	github.com/google/btree v1.1.2 // indirect
+	go.bug.st/serial v1.8.0 // indirect
 	golang.org/x/time v0.5.0 // indirect
 )

@@ -1,0 +1,120 @@
+package serial
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"go.bug.st/serial"
+)
+
+// openLocal opens a port of this machine.
+func openLocal(ref string) (io.ReadWriteCloser, error) {
+	path, query, _ := strings.Cut(ref, "?")
+	mode, err := parseMode(query)
+	if err != nil {
+		return nil, err
+	}
+	p, err := serial.Open(path, mode)
+	if err != nil {
+		return nil, openError(err)
+	}
+	return p, nil
+}
+
+// parseMode reads the line settings of a URL's query.
+func parseMode(query string) (*serial.Mode, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	mode := &serial.Mode{BaudRate: 115200, DataBits: 8, Parity: serial.NoParity, StopBits: serial.OneStopBit}
+	for key, all := range values {
+		if len(all) != 1 {
+			return nil, fmt.Errorf("%w: %s is given %d times", ErrURL, key, len(all))
+		}
+		if err := set(mode, key, all[0]); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrURL, err)
+		}
+	}
+	return mode, nil
+}
+
+var (
+	parities = map[string]serial.Parity{
+		"none": serial.NoParity, "odd": serial.OddParity, "even": serial.EvenParity,
+		"mark": serial.MarkParity, "space": serial.SpaceParity,
+	}
+	stopBits = map[string]serial.StopBits{"1": serial.OneStopBit, "1.5": serial.OnePointFiveStopBits, "2": serial.TwoStopBits}
+	lines    = map[string]bool{"on": true, "off": false}
+)
+
+// set applies one line setting.
+func set(mode *serial.Mode, key, value string) (err error) {
+	switch key {
+	case "baud":
+		mode.BaudRate, err = number(key, value, 50, 12_000_000)
+	case "data":
+		mode.DataBits, err = number(key, value, 5, 8)
+	case "parity":
+		mode.Parity, err = choice(key, value, parities)
+	case "stop":
+		mode.StopBits, err = choice(key, value, stopBits)
+	case "dtr", "rts":
+		if mode.InitialStatusBits == nil {
+			mode.InitialStatusBits = &serial.ModemOutputBits{DTR: true, RTS: true}
+		}
+		line := &mode.InitialStatusBits.DTR
+		if key == "rts" {
+			line = &mode.InitialStatusBits.RTS
+		}
+		*line, err = choice(key, value, lines)
+	default:
+		err = fmt.Errorf("unknown setting %q (known: baud, data, parity, stop, dtr, rts)", key)
+	}
+	return err
+}
+
+func number(key, value string, low, high int) (int, error) {
+	n, err := strconv.Atoi(value)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("%s=%s is not a number from %d to %d", key, value, low, high)
+	}
+	return n, nil
+}
+
+func choice[T any](key, value string, known map[string]T) (T, error) {
+	v, ok := known[value]
+	if !ok {
+		return v, fmt.Errorf("%s=%s is not known", key, value)
+	}
+	return v, nil
+}
+
+// openError names what a person can do something about.
+func openError(err error) error {
+	var own *serial.PortError
+	if errors.As(err, &own) {
+		switch own.Code() {
+		case serial.PortNotFound:
+			return fmt.Errorf("%w: %w", ErrNotFound, err)
+		case serial.PortBusy:
+			return fmt.Errorf("%w: %w", ErrBusy, err)
+		case serial.PermissionDenied:
+			return fmt.Errorf("%w: %w (is this user in the port's group, often dialout?)", ErrPermission, err)
+		case serial.InvalidSerialPort:
+			return fmt.Errorf("%w: %w (not a serial port)", ErrNotFound, err)
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %w", ErrPermission, err)
+	}
+	return err
+}

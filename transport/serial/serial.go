@@ -1,0 +1,127 @@
+// Package serial opens a board's serial console by URL, so that a board file or
+// a flag can name it in one string:
+//
+//	/dev/serial/by-id/usb-FTDI_...   a local port, or COM3 on Windows
+//	/dev/ttyUSB0?baud=1500000        with line settings
+//	tcp://rack7:4001                 a raw TCP port of a console server
+//	unix:///run/board.sock           a unix socket, such as QEMU's -serial
+//	exec:ssh lab picocom /dev/ttyS0  the standard input and output of a command
+//
+// Line settings of a local port are query parameters: baud (default 115200),
+// data (5 to 8, default 8), parity (none, odd, even, mark, space; default none),
+// stop (1, 1.5, 2; default 1), dtr and rts (on, off; how the lines stand while
+// the port is opened; the default is what the driver does, which is on).
+//
+// What is opened is a bare io.ReadWriteCloser for transport/console or any other
+// reader: Close unblocks a Read that waits, may be called more than once, and
+// makes later calls return an error that wraps net.ErrClosed.
+package serial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+)
+
+// What a caller may want to branch on.
+var (
+	// ErrURL: the URL is malformed or has a setting that does not exist.
+	ErrURL = errors.New("bad console URL")
+	// ErrScheme: the URL's scheme is not one that this package opens.
+	ErrScheme = errors.New("unknown kind of console")
+	// ErrNotFound: the port is not there.
+	ErrNotFound = errors.New("no such port")
+	// ErrBusy: another program holds the port.
+	ErrBusy = errors.New("port is busy")
+	// ErrPermission: this user may not open the port.
+	ErrPermission = errors.New("permission denied")
+)
+
+// Error says which operation on which console failed.
+type Error struct {
+	// Op is "open", "read" or "write".
+	Op string
+	// URL is the console's URL as it was given.
+	URL string
+	Err error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("%s console %s: %v", e.Op, e.URL, e.Err) }
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Open opens the console that the URL names. ctx limits the opening only; a
+// console that is open stays so until Close. Errors are an [*Error].
+func Open(ctx context.Context, url string) (io.ReadWriteCloser, error) {
+	rwc, err := open(ctx, url)
+	if err != nil {
+		return nil, &Error{Op: "open", URL: url, Err: err}
+	}
+	return &port{rwc: rwc, url: url}, nil
+}
+
+func open(ctx context.Context, url string) (io.ReadWriteCloser, error) {
+	scheme, rest, found := strings.Cut(url, ":")
+	switch {
+	case url == "":
+		return nil, fmt.Errorf("%w: it is empty", ErrURL)
+	case !found || strings.ContainsAny(scheme, `/\?`):
+		return openLocal(url)
+	case scheme == "tcp":
+		return dial(ctx, "tcp", rest)
+	case scheme == "unix":
+		return dial(ctx, "unix", rest)
+	case scheme == "exec":
+		return openCommand(rest)
+	}
+	return nil, fmt.Errorf("%w: %q (known: a device path, tcp, unix, exec)", ErrScheme, scheme)
+}
+
+func dial(ctx context.Context, network, rest string) (io.ReadWriteCloser, error) {
+	address, ok := strings.CutPrefix(rest, "//")
+	if !ok || address == "" {
+		return nil, fmt.Errorf("%w: want %s://ADDRESS", ErrURL, network)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, address)
+}
+
+// port gives every kind of console the same behaviour at its end.
+type port struct {
+	rwc    io.ReadWriteCloser
+	url    string
+	closed atomic.Bool
+}
+
+func (p *port) Read(b []byte) (int, error) {
+	n, err := p.rwc.Read(b)
+	return n, p.wrap("read", err)
+}
+
+func (p *port) Write(b []byte) (int, error) {
+	n, err := p.rwc.Write(b)
+	return n, p.wrap("write", err)
+}
+
+func (p *port) wrap(op string, err error) error {
+	switch {
+	case err == nil, errors.Is(err, io.EOF) && !p.closed.Load():
+		return err
+	case p.closed.Load():
+		return &Error{Op: op, URL: p.url, Err: net.ErrClosed}
+	}
+	return &Error{Op: op, URL: p.url, Err: err}
+}
+
+// Close closes the console. Only the first call does something.
+func (p *port) Close() error {
+	if p.closed.Swap(true) {
+		return nil
+	}
+	return p.rwc.Close()
+}

@@ -1,0 +1,165 @@
+package serial_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/creack/pty"
+
+	"github.com/dutflash/dutflash/internal/testtool"
+	"github.com/dutflash/dutflash/transport/serial"
+)
+
+// echo answers every line of a connection with the same bytes.
+func echo(t *testing.T, network, address string) string {
+	t.Helper()
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				io.Copy(c, c)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+func TestOpen(t *testing.T) {
+	cat := testtool.Need(t, "cat", "apt-get install coreutils")
+	sock := filepath.Join(t.TempDir(), "s")
+	for _, tc := range []struct{ name, url string }{
+		{"tcp", "tcp://" + echo(t, "tcp", "127.0.0.1:0")},
+		{"unix", "unix://" + echo(t, "unix", sock)},
+		{"exec", "exec:" + cat},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p, err := serial.Open(t.Context(), tc.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			roundTrip(t, p, p)
+			closes(t, p)
+		})
+	}
+}
+
+// TestOpenLocal opens a pty's terminal as a serial port.
+func TestOpenLocal(t *testing.T) {
+	master, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	defer tty.Close()
+	p, err := serial.Open(t.Context(), tty.Name()+"?baud=9600&parity=even&stop=2&data=7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	roundTrip(t, p, master)
+	roundTrip(t, master, p)
+	// The kernel lets root open a port that is held exclusively.
+	if _, err := serial.Open(t.Context(), tty.Name()); os.Geteuid() != 0 && !errors.Is(err, serial.ErrBusy) {
+		t.Errorf("second opening: %v, want ErrBusy", err)
+	}
+	closes(t, p)
+}
+
+func roundTrip(t *testing.T, w io.Writer, r io.Reader) {
+	t.Helper()
+	if _, err := io.WriteString(w, "=> \r"); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(r, got); err != nil || string(got) != "=> \r" {
+		t.Fatalf("read %q, %v", got, err)
+	}
+}
+
+// closes checks that Close unblocks a Read and makes later calls fail.
+func closes(t *testing.T, p io.ReadWriteCloser) {
+	t.Helper()
+	ended := make(chan error)
+	go func() {
+		_, err := p.Read(make([]byte, 1))
+		ended <- err
+	}()
+	for range 2 {
+		if err := p.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	}
+	if err := <-ended; err == nil {
+		t.Error("Read returned without an error after Close")
+	}
+	var typed *serial.Error
+	if _, err := p.Write([]byte("x")); !errors.Is(err, net.ErrClosed) || !errors.As(err, &typed) {
+		t.Errorf("write after Close: %v, want a *serial.Error that wraps net.ErrClosed", err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	regular := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(regular, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		url string
+		is  error
+	}{
+		{"", serial.ErrURL},
+		{"tcp:rack7:4001", serial.ErrURL},
+		{"unix://", serial.ErrURL},
+		{"exec:", serial.ErrURL},
+		{"exec:no-such-command-here", serial.ErrNotFound},
+		{"ftp://host", serial.ErrScheme},
+		{"/dev/no-such-port", serial.ErrNotFound},
+		{regular, serial.ErrNotFound},
+		{"/dev/null?baud=fast", serial.ErrURL},
+		{"/dev/null?baud=1", serial.ErrURL},
+		{"/dev/null?speed=9600", serial.ErrURL},
+		{"/dev/null?parity=some", serial.ErrURL},
+		{"/dev/null?baud=9600&baud=1200", serial.ErrURL},
+	} {
+		t.Run(tc.url, func(t *testing.T) {
+			_, err := serial.Open(t.Context(), tc.url)
+			var typed *serial.Error
+			if !errors.Is(err, tc.is) || !errors.As(err, &typed) {
+				t.Errorf("got %v, want a *serial.Error that wraps %v", err, tc.is)
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := serial.Open(ctx, "tcp://127.0.0.1:1"); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func ExampleOpen() {
+	console, err := serial.Open(context.Background(), "exec:cat")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer console.Close()
+	fmt.Fprintln(console, "=> version")
+	answer := make([]byte, 10)
+	io.ReadFull(console, answer)
+	fmt.Println(string(answer))
+	// Output: => version
+}
