@@ -139,8 +139,8 @@ func (m *maker) table(ctx context.Context) error {
 
 // choose copies files, as many as fit, into a directory for each partition.
 func (m *maker) choose(ctx context.Context) error {
-	// Three quarters leave room for the file systems' own data.
-	budget := map[string]int64{"boot": fatSize * mib * 3 / 4, "root": int64(m.extMiB()) * mib * 3 / 4}
+	// Half full, as images of systems are: free space is part of the matter.
+	budget := map[string]int64{"boot": fatSize * mib / 2, "root": int64(m.extMiB()) * mib / 2}
 	files := map[string]int{}
 	err := filepath.WalkDir(m.From, func(path string, d os.DirEntry, err error) error {
 		if ctx.Err() != nil {
@@ -190,7 +190,11 @@ func (m *maker) choose(ctx context.Context) error {
 }
 
 func (m *maker) fat(ctx context.Context) error {
-	err := run(ctx, nil, nil, "mkfs.vfat", "-F", "32", "-n", "BOOT", fmt.Sprintf("--offset=%d", fatStart*mib/512), m.raw, fmt.Sprint(fatSize*mib/1024))
+	// Cluster size and geometry are given: mkfs.vfat would choose what suits
+	// the size of the whole file.
+	start := fatStart * mib / 512
+	err := run(ctx, nil, nil, "mkfs.vfat", "-F", "32", "-s", "1", "-g", "16/32", "-n", "BOOT",
+		"-h", fmt.Sprint(start), fmt.Sprintf("--offset=%d", start), m.raw, fmt.Sprint(fatSize*mib/1024))
 	if err != nil {
 		return err
 	}
@@ -214,7 +218,7 @@ func (m *maker) compress(ctx context.Context) error {
 		return err
 	}
 	digest := sha256.New()
-	err = run(ctx, io.TeeReader(in, digest), out, "xz", "-T0", "-1", "-c")
+	err = run(ctx, io.TeeReader(in, digest), out, "xz", "-T0", "-0", "-c")
 	if info, serr := out.Stat(); serr == nil {
 		m.packed = info.Size()
 	}

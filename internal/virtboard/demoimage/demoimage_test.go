@@ -25,7 +25,7 @@ func TestMake(t *testing.T) {
 		testtool.Need(t, program, "apt-get install "+pkg)
 	}
 	dir := t.TempDir()
-	image, err := demoimage.Make(t.Context(), dir, demoimage.Options{SizeMiB: 160})
+	image, err := demoimage.Make(t.Context(), dir, demoimage.Options{SizeMiB: 192})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,10 @@ func TestMake(t *testing.T) {
 	}
 	// The ext4 partition, cut out, passes a check.
 	root := filepath.Join(t.TempDir(), "root")
-	tool("dd", "if="+image.Raw, "of="+root, "bs=1M", "skip=65", "count=94", "status=none")
+	tool("dd", "if="+image.Raw, "of="+root, "bs=1M", "skip=65", "count=126", "status=none")
+	boot := filepath.Join(t.TempDir(), "boot")
+	tool("dd", "if="+image.Raw, "of="+boot, "bs=1M", "skip=1", "count=64", "status=none")
+	tool("fsck.vfat", "-n", boot)
 	tool("e2fsck", "-f", "-n", root)
 	// What xz unpacks is the raw image.
 	xz := exec.Command("xz", "-dc", image.XZ)
