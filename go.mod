@@ -9,6 +9,7 @@ require (
 	github.com/klauspost/compress v1.19.2
 	github.com/opencontainers/go-digest v1.0.0
 	github.com/opencontainers/image-spec v1.1.1
+	github.com/pin/tftp/v3 v3.2.0
 	go.bug.st/serial v1.8.0
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/sync v0.22.0
@@ -19,5 +20,6 @@ require (
 
 require (
 	github.com/google/btree v1.1.2 // indirect
+	golang.org/x/net v0.43.0 // indirect
 	golang.org/x/time v0.5.0 // indirect
 )

@@ -55,13 +55,14 @@ type Config struct {
 	// Arch is the board's architecture.
 	Arch Arch
 	// Disk is the path of the raw file that is the board's disk. It must
-	// exist; its size is the disk's. Linux on the board sees it as /dev/vda.
+	// exist; its size is the disk's. Linux on the board sees it as /dev/vda,
+	// and below /sys at the address a000000.
 	Disk string
 	// WriteBPS and ReadBPS throttle the disk, in bytes per second, to have a
 	// medium as slow as a real board's; 0 is unthrottled.
 	WriteBPS, ReadBPS int64
 	// ExtraDrives are further disks. A virtio one is named after the disk:
-	// /dev/vdb and so on, in the order given.
+	// /dev/vdb and so on, in the order given, at a000200 and so on.
 	ExtraDrives []Drive
 	// MemoryMiB is the size of the RAM; 0 stands for 1024. At least 256.
 	MemoryMiB int
@@ -153,22 +154,20 @@ func (c Config) dtbArgs(m machine) []string {
 	return c.commandLine(m, []string{"-chardev", "null,id=console"}, "user,id=net0")
 }
 
+// commandLine puts every virtio device into a slot of its own choosing: QEMU
+// would fill them from the highest down, where Linux counts from the lowest up.
 func (c Config) commandLine(m machine, console []string, netdev string, more ...string) []string {
 	args := append([]string{
 		"-M", "virt", "-cpu", m.cpu, "-m", fmt.Sprint(c.MemoryMiB),
 		"-nodefaults", "-no-user-config", "-display", "none", "-bios", m.uboot,
 	}, console...)
 	args = append(args, "-serial", "chardev:console",
-		"-netdev", netdev, "-device", "virtio-net-device,netdev=net0,mac="+mac.String())
+		"-netdev", netdev, "-device", "virtio-net-device,netdev=net0,bus=virtio-mmio-bus.31,mac="+mac.String())
 	args = append(args, more...)
-	// The virt machine fills its virtio slots from the highest down and Linux
-	// counts them from the lowest up, so the disk that is to be vda comes last.
-	drives := c.drives()
-	for i := len(drives) - 1; i >= 0; i-- {
-		d := drives[i]
+	for i, d := range c.drives() {
 		device := d.Device
 		if device == "" {
-			device = "virtio-blk-device"
+			device = fmt.Sprintf("virtio-blk-device,bus=virtio-mmio-bus.%d", i)
 		}
 		drive := fmt.Sprintf("if=none,id=disk%d,format=raw,discard=unmap,file=%s", i, escapeComma(d.Path))
 		if d.WriteBPS > 0 {

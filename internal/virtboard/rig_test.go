@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long a test waits for the board; a busy machine is slow.
-const patience = 3 * time.Minute
+const patience = 2 * time.Minute
 
 func arches(t *testing.T, f func(*testing.T, virtboard.Arch)) {
 	for _, arch := range []virtboard.Arch{virtboard.ARM64, virtboard.ARM} {
