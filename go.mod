@@ -11,3 +11,5 @@ require (
 	golang.org/x/sys v0.47.0
 	oras.land/oras-go/v2 v2.6.2
 )
+
+require github.com/google/go-cmp v0.7.0
