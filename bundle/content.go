@@ -101,14 +101,14 @@ func (c *cached) verify(ctx context.Context, f io.ReaderAt, st blobstore.Stamp, 
 	if ok && known == st {
 		return nil
 	}
-	err := error(nil)
+	var err error
 	if st.Size != bf.size {
-		err = fmt.Errorf("the cached copy has %d bytes, want %d", st.Size, bf.size)
+		err = fmt.Errorf("%w: the cached copy has %d bytes, want %d", ErrDigest, st.Size, bf.size)
 	} else {
 		err = blobstore.VerifyReader(ctx, io.NewSectionReader(f, 0, bf.size), bf.digest)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w; the cache was changed, open the bundle again", ErrDigest, err)
+		return fmt.Errorf("%w; the cache was changed, open the bundle again", err)
 	}
 	c.mark(bf.digest, st)
 	return nil

@@ -149,6 +149,8 @@ func (s *registrySource) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ErrDigest, cause)
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fmt.Errorf("%w: %s speaks plain HTTP, which has to be allowed: %w", ErrUnreachable, host, cause)
+	case strings.Contains(err.Error(), "missing required header"), strings.Contains(err.Error(), "invalid response"):
+		return fmt.Errorf("%s does not answer like an OCI registry: %w", host, cause)
 	case errors.As(err, &ue), broken(err):
 		return fmt.Errorf("%w: %s: %w", ErrUnreachable, host, cause)
 	}
