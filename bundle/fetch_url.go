@@ -58,10 +58,12 @@ func fetchURL(ctx context.Context, c *config, store *blobstore.Store, u *url.URL
 		if err = getURL(ctx, client, c, u, w); err == nil {
 			break
 		}
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%s: %w", u.Redacted(), context.Cause(ctx))
+		} else if broken(err) && attempt >= c.retries {
+			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
 		if ctx.Err() != nil || attempt >= c.retries || !broken(err) {
-			if broken(err) && ctx.Err() == nil {
-				err = fmt.Errorf("%w: %w", ErrUnreachable, err)
-			}
 			return "", st, errors.Join(tidy(err), w.Abort())
 		}
 		if err := errors.Join(pause(ctx, attempt), w.Reset()); err != nil {

@@ -162,9 +162,7 @@ func (l *linter) check(m *Manifest) error {
 			}
 		}
 	}
-	kernel := l.infos[s.Kernel.File]
-	switch kernel.Kind {
-	case artefact.Text, artefact.Unknown, artefact.CPIO, artefact.Squashfs, artefact.DTB:
+	if kernel := l.infos[s.Kernel.File]; noKernel(kernel.Kind) {
 		hint := ""
 		if kernel.Kind == artefact.Text {
 			hint = "; is it the pointer of a large-file storage?"
@@ -192,14 +190,27 @@ func (l *linter) check(m *Manifest) error {
 	return nil
 }
 
+func noKernel(k artefact.Kind) bool {
+	switch k {
+	case artefact.Text, artefact.Unknown, artefact.CPIO, artefact.Squashfs, artefact.DTB:
+		return true
+	}
+	return false
+}
+
+// isInitramfs tells what the kernel can unpack, with or without a uImage header.
+func isInitramfs(i artefact.Info) bool {
+	return i.Kind == artefact.CPIO || i.Kind.Compressed() || i.Kind == artefact.Squashfs ||
+		i.Kind == artefact.UImage && i.Type == "ramdisk"
+}
+
 func (l *linter) initram(m *Manifest) {
 	if m.Spec.Initram == nil {
 		return
 	}
 	i := l.infos[m.Spec.Initram.File]
 	switch {
-	case i.Kind == artefact.CPIO || i.Kind.Compressed() || i.Kind == artefact.Squashfs:
-	case i.Kind == artefact.UImage && i.Type == "ramdisk":
+	case isInitramfs(i):
 	case i.Kind == artefact.UImage:
 		l.add(SeverityError, "spec.initram.file", "%s is a uImage of type %q, not ramdisk", m.Spec.Initram.File, i.Type)
 	default:

@@ -69,8 +69,8 @@ func (l *linter) verb(at string, cmd bootCommand, file string, kernel artefact.I
 		}
 	}
 	switch {
-	case kernel.Kind == "":
-		// It could not be read, which has been said.
+	case kernel.Kind == "" || noKernel(kernel.Kind):
+		// That it could not be read, or is none, has been said.
 	case cmd.verb == "booti" && kernel.Kind.Compressed():
 		l.add(SeverityWarning, at, "%s is %s: booti unpacks that only where U-Boot has kernel_comp_addr_r and kernel_comp_size set; an Image that is not compressed is safer",
 			file, kernel.Kind)
@@ -133,7 +133,7 @@ func (l *linter) ramdiskArg(at string, cmd bootCommand, m *Manifest, v Variant, 
 	i, arg := l.infos[in.File], cmd.args[1]
 	size, _, err := l.b.stat(in.File)
 	switch {
-	case err != nil || i.Kind == artefact.UImage:
+	case err != nil || i.Kind == artefact.UImage || !isInitramfs(i):
 	case arg.sep != ':':
 		l.add(SeverityError, at, "%s has no uImage header, so the boot command must give its size: %s:%#x (or wrap it with mkimage -T ramdisk)",
 			in.File, in.Address, size)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/opencontainers/go-digest"
 
@@ -269,14 +270,21 @@ func (o *overlay) close() error {
 }
 
 // add brings in a file and returns its path in the bundle, which keeps the base
-// name, as that is what a board sees when it loads the file.
+// name as far as U-Boot's command line can take it, as that is what a board
+// sees when it loads the file.
 func (o *overlay) add(ctx context.Context, c *config, kind, from string) (string, error) {
 	base := filepath.Base(from)
 	u, isURL := parseHTTP(from)
 	if isURL {
 		base = path.Base(u.Path)
 	}
-	if checkPath(base) != nil || strings.Contains(base, "/") {
+	base = strings.Map(func(r rune) rune {
+		if r < 128 && (r == '.' || r == '-' || r == '_' || r == '+' || unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return r
+		}
+		return '_'
+	}, base)
+	if checkPath(base) != nil {
 		base = kind
 	}
 	var r replacement
