@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -21,9 +20,11 @@ type Bundle struct {
 	kind     Kind
 	digest   string
 	content  content
-	strict   bool
-	manifest string // what Manifest("") means
+	c        *config
+	manifest string    // what Manifest("") means
+	changes  []changed // by With
 	shared   *shared
+	release  func() error // of what only this bundle holds, or nil
 
 	mu       sync.Mutex
 	warnings []string
@@ -72,6 +73,9 @@ func Open(ctx context.Context, ref string, opts ...Option) (*Bundle, error) {
 	c, err := newConfig(opts)
 	if err != nil {
 		return nil, fail("open", ref, "", err)
+	}
+	if c.tag != "" {
+		return nil, fail("open", ref, "", fmt.Errorf("%w: WithTag is for Create; write the tag behind the reference", ErrReference))
 	}
 	loc, err := locate(ref)
 	if err != nil {
@@ -124,7 +128,7 @@ func openDirectory(dir string, c *config) (*Bundle, error) {
 
 // init finishes a new bundle: one without any manifest is refused.
 func (b *Bundle) init(c *config) (*Bundle, error) {
-	b.strict = c.strict
+	b.c = c
 	b.shared.use()
 	names, err := b.Manifests()
 	if err == nil && len(names) == 0 {
@@ -181,7 +185,11 @@ func (b *Bundle) Close() error {
 	}
 	b.closed = true
 	b.mu.Unlock()
-	return fail("close", b.ref, "", b.shared.done())
+	var err error
+	if b.release != nil {
+		err = b.release()
+	}
+	return fail("close", b.ref, "", errors.Join(err, b.shared.done()))
 }
 
 // Files returns the paths of all files, sorted.
@@ -196,23 +204,16 @@ func (b *Bundle) Files() ([]string, error) {
 // Manifests returns the names that [Bundle.Manifest] can be asked for: the
 // YAML files at the top of the bundle, sorted.
 func (b *Bundle) Manifests() ([]string, error) {
-	var all []string
-	var err error
-	if c, ok := b.content.(*fsContent); ok {
-		// A directory may hold far more than the bundle: only look at its top.
-		entries, derr := fs.ReadDir(c.fsys, ".")
-		for _, e := range entries {
-			all = append(all, e.Name())
-		}
-		err = derr
-	} else {
-		all, err = b.Files()
+	if err := b.open(); err != nil {
+		return nil, err
 	}
+	all, err := b.content.top()
 	if err != nil {
 		return nil, fail("read", b.ref, "", err)
 	}
+	slices.Sort(all)
 	return slices.DeleteFunc(all, func(name string) bool {
-		return strings.Contains(name, "/") || path.Ext(name) != ".yaml" && path.Ext(name) != ".yml"
+		return path.Ext(name) != ".yaml" && path.Ext(name) != ".yml"
 	}), nil
 }
 
@@ -250,7 +251,8 @@ func (b *Bundle) Open(name string) (*File, error) {
 	return f, nil
 }
 
-// Manifest reads and checks the manifest of that name, "" being manifest.yaml. What is wrong is a [*ManifestError]; a name that
+// Manifest reads and checks the manifest of that name, "" being manifest.yaml
+// or what [Bundle.With] says, whose other changes are applied too. What is wrong is a [*ManifestError]; a name that
 // the bundle lacks matches [ErrNoManifest] and the error lists those it has.
 func (b *Bundle) Manifest(name string) (*Manifest, error) {
 	if err := b.open(); err != nil {
@@ -298,11 +300,16 @@ func (b *Bundle) readManifest(name string) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.strict && len(warnings) > 0 {
+	if b.c.strict && len(warnings) > 0 {
 		return nil, &ManifestError{Name: name, Problems: warnings}
 	}
 	for _, w := range warnings {
 		b.warn(fmt.Sprintf("manifest %s:%s", name, w.Error()))
+	}
+	for _, c := range b.changes {
+		if err := c.apply(m); err != nil {
+			return nil, err
+		}
 	}
 	return m, m.validate(func(name string) (int64, error) {
 		n, _, err := b.stat(name)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -38,6 +39,7 @@ func (f *File) Close() error { return f.close() }
 // content is the files of a bundle.
 type content interface {
 	list() ([]string, error)
+	top() ([]string, error) // names without a slash
 	stat(name string) (size int64, digest string, err error)
 	open(ctx context.Context, name string) (*File, error)
 }
@@ -57,6 +59,11 @@ type blobFile struct {
 }
 
 func (c *cached) list() ([]string, error) { return slices.Sorted(maps.Keys(c.files)), nil }
+
+func (c *cached) top() ([]string, error) {
+	names, err := c.list()
+	return slices.DeleteFunc(names, func(n string) bool { return strings.Contains(n, "/") }), err
+}
 
 func (c *cached) stat(name string) (int64, string, error) {
 	f, ok := c.files[name]
@@ -94,14 +101,14 @@ func (c *cached) verify(ctx context.Context, f io.ReaderAt, st blobstore.Stamp, 
 	if ok && known == st {
 		return nil
 	}
-	err := error(nil)
+	var err error
 	if st.Size != bf.size {
-		err = fmt.Errorf("the cached copy has %d bytes, want %d", st.Size, bf.size)
+		err = fmt.Errorf("%w: the cached copy has %d bytes, want %d", ErrDigest, st.Size, bf.size)
 	} else {
 		err = blobstore.VerifyReader(ctx, io.NewSectionReader(f, 0, bf.size), bf.digest)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w; the cache was changed, open the bundle again", ErrDigest, err)
+		return fmt.Errorf("%w; the cache was changed, open the bundle again", err)
 	}
 	c.mark(bf.digest, st)
 	return nil
@@ -140,6 +147,18 @@ func (c *fsContent) list() ([]string, error) {
 		return nil
 	})
 	slices.Sort(names)
+	return names, err
+}
+
+// top does not walk: a directory may hold far more than a bundle.
+func (c *fsContent) top() ([]string, error) {
+	entries, err := fs.ReadDir(c.fsys, ".")
+	var names []string
+	for _, e := range entries {
+		if !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
 	return names, err
 }
 

@@ -39,8 +39,11 @@ func ParseManifest(name string, data []byte) (*Manifest, []Problem, error) {
 	if err != nil {
 		d.problems = append(d.problems, *err)
 	} else {
+		d.m.pos[""] = place{root.Line, root.Column}
 		d.manifest(root)
-		d.problems = append(d.problems, d.m.check(nil)...)
+		if d.resolve(root).Kind == yaml.MappingNode {
+			d.more(d.m.check(nil))
+		}
 	}
 	sortProblems(d.problems)
 	sortProblems(d.warnings)
@@ -48,6 +51,19 @@ func ParseManifest(name string, data []byte) (*Manifest, []Problem, error) {
 		return nil, d.warnings, &ManifestError{Name: name, Problems: d.problems}
 	}
 	return d.m, d.warnings, nil
+}
+
+// more adds problems of fields about which nothing was said yet.
+func (d *decoder) more(ps []Problem) {
+	known := map[string]bool{}
+	for _, p := range d.problems {
+		known[p.Path] = true
+	}
+	for _, p := range ps {
+		if !known[p.Path] {
+			d.problems = append(d.problems, p)
+		}
+	}
 }
 
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
@@ -59,11 +75,11 @@ func parseYAML(data []byte) (*yaml.Node, *Problem) {
 		if errors.Is(err, io.EOF) {
 			return nil, &Problem{Line: 1, Column: 1, Message: "the manifest is empty"}
 		}
-		p := &Problem{Message: err.Error()}
+		p := &Problem{Line: 1, Column: 1, Message: err.Error()}
 		if m := yamlLine.FindStringSubmatch(p.Message); m != nil {
 			p.Message = "no YAML: " + p.Message[len(m[0]):]
-			if p.Line, _ = strconv.Atoi(m[1]); p.Line > 0 {
-				p.Column = 1
+			if line, err := strconv.Atoi(m[1]); err == nil {
+				p.Line = line
 			}
 		}
 		return nil, p

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/dutflash/dutflash/bundle/internal/blobstore"
 )
 
 // What a caller may want to branch on. Every error of this package that has
@@ -35,7 +37,7 @@ var (
 	// ErrDuplicatePath: two entries of the bundle claim the same path.
 	ErrDuplicatePath = errors.New("duplicate path")
 	// ErrDigest: content is not what its digest or announced size says.
-	ErrDigest = errors.New("content does not match its descriptor")
+	ErrDigest = blobstore.ErrMismatch
 	// ErrTooLarge: something exceeds the [Limits].
 	ErrTooLarge = errors.New("too large")
 	// ErrClosed: the bundle was closed.

@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"oras.land/oras-go/v2/registry"
+
+	"github.com/dutflash/dutflash/bundle/internal/blobstore"
 )
 
 // Option changes how a bundle is opened, made or pushed. Options are applied
@@ -32,6 +36,7 @@ type config struct {
 	retries      int
 	stall        time.Duration
 	parallel     int
+	tag          string
 }
 
 // Limits bound what a bundle may contain, so that a hostile one cannot fill
@@ -232,6 +237,25 @@ func WithParallel(n int) Option {
 	}
 }
 
+// WithTag sets the tag that [Create] gives the bundle in an OCI layout. The
+// default is "latest".
+func WithTag(tag string) Option {
+	return func(c *config) error {
+		if (registry.Reference{Reference: tag}).ValidateReferenceAsTag() != nil {
+			return fmt.Errorf("WithTag: %q is no tag", tag)
+		}
+		c.tag = tag
+		return nil
+	}
+}
+
+func (c *config) tagOrDefault() string {
+	if c.tag == "" {
+		return "latest"
+	}
+	return c.tag
+}
+
 func (c *config) report(p Progress) {
 	if c.progress != nil {
 		c.progress(p)
@@ -257,4 +281,20 @@ func DefaultCacheDir() (string, error) {
 		return "", fmt.Errorf("no cache directory: %w; name one with WithCacheDir", err)
 	}
 	return filepath.Join(dir, "dutflash", "bundles"), nil
+}
+
+// store opens the cache.
+func (c *config) store() (*blobstore.Store, error) {
+	dir := c.cacheDir
+	if dir == "" {
+		var err error
+		if dir, err = DefaultCacheDir(); err != nil {
+			return nil, err
+		}
+	}
+	s, err := blobstore.Open(dir)
+	if err != nil {
+		return nil, fmt.Errorf("cache directory: %w", err)
+	}
+	return s, nil
 }

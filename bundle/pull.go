@@ -41,16 +41,9 @@ type puller struct {
 
 // pull brings what ref means into the cache and returns a bundle over it.
 func pull(ctx context.Context, src source, kind Kind, ref string, c *config) (*Bundle, error) {
-	dir := c.cacheDir
-	if dir == "" {
-		var err error
-		if dir, err = DefaultCacheDir(); err != nil {
-			return nil, err
-		}
-	}
-	store, err := blobstore.Open(dir)
+	store, err := c.store()
 	if err != nil {
-		return nil, fmt.Errorf("cache directory: %w", err)
+		return nil, err
 	}
 	// Nothing is pruned while this is held; afterwards the lease protects us.
 	lock, err := store.Shared(ctx)

@@ -177,3 +177,14 @@ func read(tb testing.TB, b *bundle.Bundle, name string) string {
 	}
 	return string(data)
 }
+
+// sizeOf returns the size of a manifest, as JSON.
+func sizeOf(tb testing.TB, host string, d digest.Digest) string {
+	tb.Helper()
+	resp, err := http.Head("http://" + host + "/v2/b/manifests/" + string(d))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer resp.Body.Close()
+	return resp.Header.Get("Content-Length")
+}

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
-	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"oras.land/oras-go/v2/errdef"
@@ -22,7 +19,6 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/credentials"
 	"oras.land/oras-go/v2/registry/remote/errcode"
-	"oras.land/oras-go/v2/registry/remote/retry"
 )
 
 // The environment variables for credentials, as Jumpstarter has them.
@@ -43,26 +39,12 @@ func newRegistrySource(ref registry.Reference, c *config) (*registrySource, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &registrySource{ref: ref, idle: func() {}}
-	base := c.transport
-	if base == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.ResponseHeaderTimeout = c.stall
-		t.TLSHandshakeTimeout = min(c.stall, 15*time.Second)
-		t.DialContext = (&net.Dialer{Timeout: min(c.stall, 15*time.Second)}).DialContext
-		t.MaxIdleConnsPerHost = c.parallel
-		if c.tls != nil {
-			t.TLSClientConfig = c.tls.Clone()
-		}
-		base, s.idle = t, t.CloseIdleConnections
-	}
+	s := &registrySource{ref: ref}
+	rt, idle := c.roundTripper()
+	s.idle = idle
 	client := &auth.Client{
-		Client: &http.Client{Transport: &retry.Transport{Base: base, Policy: func() retry.Policy {
-			return &retry.GenericPolicy{
-				Retryable: func(resp *http.Response, err error) (bool, error) { return again(resp, err, c) },
-				Backoff:   retry.DefaultBackoff, MinWait: 200 * time.Millisecond, MaxWait: 3 * time.Second, MaxRetry: c.retries}
-		}}},
-		Cache: auth.NewCache(), Credential: cred, ClientID: "dutflash",
+		Client: &http.Client{Transport: rt},
+		Cache:  auth.NewCache(), Credential: cred, ClientID: "dutflash",
 	}
 	client.SetUserAgent("dutflash")
 	s.repo = &remote.Repository{Client: client, Reference: ref, MaxMetadataBytes: maxOCIManifest}
@@ -71,31 +53,6 @@ func newRegistrySource(ref registry.Reference, c *config) (*registrySource, erro
 		s.repo.PlainHTTP = *c.plainHTTP
 	}
 	return s, nil
-}
-
-// again decides whether a request is worth repeating. A refused connection or
-// unknown host is not: the cache is then the faster answer.
-func again(resp *http.Response, err error, c *config) (bool, error) {
-	if err != nil {
-		if broken(err) {
-			c.logger.Debug("registry request failed, trying again", "err", tidy(err).Error())
-			return true, nil
-		}
-		return false, err
-	}
-	if resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout || resp.StatusCode >= 500 {
-		c.logger.Debug("registry is busy or failing, trying again", "status", resp.StatusCode, "path", resp.Request.URL.Path)
-		return true, nil
-	}
-	return false, nil
-}
-
-// broken tells a connection that broke from one that never came about.
-func broken(err error) bool {
-	var ne net.Error
-	var we *wireError
-	return errors.As(err, &we) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EPIPE) || errors.Is(err, errStalled) || errors.As(err, &ne) && ne.Timeout()
 }
 
 // credential looks for credentials: explicit ones, the environment, then the
@@ -192,6 +149,8 @@ func (s *registrySource) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w", ErrDigest, cause)
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
 		return fmt.Errorf("%w: %s speaks plain HTTP, which has to be allowed: %w", ErrUnreachable, host, cause)
+	case strings.Contains(err.Error(), "missing required header"), strings.Contains(err.Error(), "invalid response"):
+		return fmt.Errorf("%s does not answer like an OCI registry: %w", host, cause)
 	case errors.As(err, &ue), broken(err):
 		return fmt.Errorf("%w: %s: %w", ErrUnreachable, host, cause)
 	}

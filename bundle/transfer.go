@@ -38,11 +38,7 @@ func download(ctx context.Context, src source, store *blobstore.Store, d ocispec
 			return blobstore.Stamp{}, errors.Join(err, w.Abort())
 		}
 	}
-	st, err := w.Commit(d.Digest, d.Size)
-	if errors.Is(err, blobstore.ErrMismatch) {
-		err = fmt.Errorf("%w: %w", ErrDigest, err)
-	}
-	return st, err
+	return w.Commit(d.Digest, d.Size)
 }
 
 // pause waits before another try: 0.2 s, doubled each time, at most 3 s, with

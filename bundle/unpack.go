@@ -150,6 +150,7 @@ func (p *puller) ingest(r io.Reader, content *cached) (blobstore.TreeFile, error
 	if err != nil {
 		return f, err
 	}
+	w.Derived = true
 	if _, err := io.CopyBuffer(w, r, make([]byte, 256<<10)); err != nil {
 		return f, errors.Join(err, w.Abort())
 	}

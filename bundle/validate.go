@@ -40,11 +40,10 @@ func (c *checker) add(path string, err error, format string, args ...any) {
 			p.Line, p.Column = pos.line, pos.column
 			break
 		}
-		i := strings.LastIndexByte(at, '.')
-		if i < 0 {
+		if at == "" {
 			break
 		}
-		at = at[:i]
+		at = at[:max(strings.LastIndexByte(at, '.'), 0)]
 	}
 	c.ps = append(c.ps, p)
 }

@@ -233,7 +233,7 @@ func (s *Store) putJSON(path string, v any) error {
 	if _, err := f.Write(data); err != nil {
 		return errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
-	return publish(f, path)
+	return publish(f, path, true)
 }
 
 func (s *Store) temp() (*os.File, error) {
@@ -241,12 +241,15 @@ func (s *Store) temp() (*os.File, error) {
 }
 
 // publish moves a finished temporary file to its place in one step.
-func publish(f *os.File, to string) error {
+func publish(f *os.File, to string, sync bool) error {
 	err := f.Chmod(0o644)
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = nil
 	}
-	err = errors.Join(err, f.Sync(), f.Close())
+	if sync {
+		err = errors.Join(err, f.Sync())
+	}
+	err = errors.Join(err, f.Close())
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(to), 0o755)
 	}

@@ -17,6 +17,10 @@ type Writer struct {
 	alg  digest.Algorithm
 	hash hash.Hash
 	n    int64
+
+	// Derived says that the blob can be made again from another one, so that
+	// it need not survive a power cut.
+	Derived bool
 }
 
 // Create starts a blob whose digest will be of the given algorithm.
@@ -71,7 +75,7 @@ func (w *Writer) Commit(d digest.Digest, size int64) (Stamp, error) {
 		return Stamp{}, errors.Join(err, w.Abort())
 	}
 	name := w.f.Name()
-	err = publish(w.f, p)
+	err = publish(w.f, p, !w.Derived)
 	fi, serr := os.Stat(p)
 	if serr != nil || fi.Size() != size {
 		return Stamp{}, errors.Join(err, serr)

@@ -1,0 +1,122 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/dutflash/dutflash/bundle/internal/blobstore"
+)
+
+// fetch brings what a URL names into the cache, and keeps it there until the
+// overlay is closed.
+func (o *overlay) fetch(ctx context.Context, c *config, u *url.URL) (replacement, error) {
+	store, err := c.store()
+	if err != nil {
+		return replacement{}, err
+	}
+	lock, err := store.Shared(ctx)
+	if err != nil {
+		return replacement{}, err
+	}
+	defer lock.Unlock()
+	d, st, err := fetchURL(ctx, c, store, u)
+	if err != nil {
+		return replacement{}, err
+	}
+	lease, err := store.Lease(ctx, d)
+	if err != nil {
+		return replacement{}, err
+	}
+	o.leases = append(o.leases, lease)
+	f, _, err := store.Open(d)
+	if err != nil {
+		return replacement{}, err
+	}
+	defer f.Close()
+	return replacement{f.Name(), d, st}, nil
+}
+
+func fetchURL(ctx context.Context, c *config, store *blobstore.Store, u *url.URL) (d digest.Digest, st blobstore.Stamp, err error) {
+	if c.offline {
+		return "", st, fmt.Errorf("%w: %s", ErrOffline, u.Redacted())
+	}
+	rt, idle := c.roundTripper()
+	defer idle()
+	client := &http.Client{Transport: rt}
+	w, err := store.Create(digest.SHA256)
+	if err != nil {
+		return "", st, err
+	}
+	for attempt := 0; ; attempt++ {
+		if err = getURL(ctx, client, c, u, w); err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%s: %w", u.Redacted(), context.Cause(ctx))
+		} else if broken(err) && attempt >= c.retries {
+			err = fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+		if ctx.Err() != nil || attempt >= c.retries || !broken(err) {
+			return "", st, errors.Join(tidy(err), w.Abort())
+		}
+		if err := errors.Join(pause(ctx, attempt), w.Reset()); err != nil {
+			return "", st, errors.Join(err, w.Abort())
+		}
+	}
+	d = w.Digest()
+	st, err = w.Commit("", 0)
+	return d, st, err
+}
+
+func getURL(ctx context.Context, client *http.Client, c *config, u *url.URL, w *blobstore.Writer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(c.stall, func() { cancel(errStalled) })
+	defer watch.Stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return err
+	}
+	// What is loaded is the file, not a transport encoding of it.
+	req.Header.Set("Accept-Encoding", "identity")
+	resp, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnreachable, orStalled(ctx, err))
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone:
+		return fmt.Errorf("%w: %s: status %s", ErrNotFound, u.Redacted(), resp.Status)
+	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
+		return fmt.Errorf("%w: %s: status %s", ErrUnauthorized, u.Redacted(), resp.Status)
+	case resp.StatusCode != http.StatusOK:
+		return fmt.Errorf("%w: %s: status %s", ErrUnreachable, u.Redacted(), resp.Status)
+	}
+	buf := make([]byte, 256<<10)
+	for {
+		n, err := resp.Body.Read(buf)
+		watch.Reset(c.stall)
+		if w.Size()+int64(n) > c.limits.Size {
+			return fmt.Errorf("%w: %s has more than %d bytes", ErrTooLarge, u.Redacted(), c.limits.Size)
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return fmt.Errorf("write to the cache: %w", err)
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			if resp.ContentLength >= 0 && resp.ContentLength != w.Size() {
+				return &wireError{io.ErrUnexpectedEOF}
+			}
+			return nil
+		case err != nil:
+			return &wireError{orStalled(ctx, err)}
+		}
+	}
+}

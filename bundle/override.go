@@ -1,0 +1,336 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/opencontainers/go-digest"
+
+	"github.com/dutflash/dutflash/bundle/internal/blobstore"
+)
+
+// Overrides replace parts of a bundle for one use. A file is named by a local
+// path or an http(s) URL. The zero value replaces nothing.
+type Overrides struct {
+	// Manifest is the name of the manifest in the bundle that is used in
+	// place of manifest.yaml.
+	Manifest string
+	// ManifestFile is a file from outside that is used as the manifest; its
+	// paths are those of the bundle. It excludes Manifest.
+	ManifestFile string
+	// Variant is the DTB variant that is used in place of dtb.default.
+	Variant string
+	// Kernel, Initram and DTB are files that are loaded in place of those of
+	// the manifest (DTB: of the variant in use).
+	Kernel, Initram, DTB string
+	// The addresses to load them to, where the manifest's should not be used
+	// or it has none.
+	KernelAddress, InitramAddress, DTBAddress Address
+	// BootCmd replaces the boot command (of the variant in use).
+	BootCmd string
+}
+
+// ErrOverride: an override would have no effect, because the boot command does
+// not pass on what is replaced, or lacks something to take effect.
+var ErrOverride = errors.New("override cannot take effect")
+
+// With returns a bundle that is like b but for what o says. What a URL names is
+// fetched now, into the cache, until ctx ends. Both bundles have to be closed,
+// in any order. The manifest in use is read and checked, so that an override
+// that cannot work is an error here: one that matches [ErrOverride],
+// [ErrUnknownVariant], [ErrNoManifest] or [ErrNotFound], or a [*ManifestError].
+func (b *Bundle) With(ctx context.Context, o Overrides) (_ *Bundle, err error) {
+	defer func() { err = fail("override", b.ref, "", err) }()
+	if err := b.open(); err != nil {
+		return nil, err
+	}
+	if o.Manifest != "" && o.ManifestFile != "" {
+		return nil, fmt.Errorf("%w: Manifest %q and ManifestFile %q exclude each other", ErrOverride, o.Manifest, o.ManifestFile)
+	}
+	over := &overlay{base: b.content, files: map[string]replacement{}}
+	d := &Bundle{ref: b.ref, kind: b.kind, digest: b.digest, content: over, c: b.c, shared: b.shared,
+		manifest: b.manifest, warnings: b.Warnings(), changes: slices.Clone(b.changes)}
+	b.shared.use()
+	d.release = over.close
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	if o.Manifest != "" {
+		d.manifest = o.Manifest
+	}
+	if o.ManifestFile != "" {
+		if d.manifest, err = over.add(ctx, b.c, "manifest", o.ManifestFile); err != nil {
+			return nil, err
+		}
+	}
+	names := changed{Overrides: o}
+	for _, f := range []struct {
+		kind, from string
+		to         *string
+	}{{"kernel", o.Kernel, &names.kernel}, {"initram", o.Initram, &names.initram}, {"dtb", o.DTB, &names.dtb}} {
+		if f.from == "" {
+			continue
+		}
+		if *f.to, err = over.add(ctx, b.c, f.kind, f.from); err != nil {
+			return nil, err
+		}
+	}
+	d.changes = append(d.changes, names)
+	if _, err := d.Manifest(""); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// changed is what one With does to a manifest.
+type changed struct {
+	Overrides
+	kernel, initram, dtb string // paths of the replacements in the bundle
+}
+
+func (c changed) apply(m *Manifest) error {
+	s := &m.Spec
+	if c.Variant != "" {
+		v, err := m.Variant(c.Variant)
+		if err != nil {
+			return err
+		}
+		s.DTB.Default = v.Name
+	}
+	place := func(what string, a *Artefact, file string, addr Address) (*Artefact, error) {
+		if a == nil && (file == "" || addr == "") {
+			if file == "" && addr == "" {
+				return nil, nil
+			}
+			return nil, fmt.Errorf("%w: manifest %s has no %s, so both a file and an address are needed", ErrOverride, m.label(), what)
+		}
+		n := Artefact{}
+		if a != nil {
+			n = *a
+		}
+		if file != "" {
+			n.File = file
+		}
+		if addr != "" {
+			n.Address = addr
+		}
+		return &n, nil
+	}
+	var err error
+	if s.Kernel, err = place("kernel", s.Kernel, c.kernel, c.KernelAddress); err != nil {
+		return err
+	}
+	if s.Initram, err = place("initram", s.Initram, c.initram, c.InitramAddress); err != nil {
+		return err
+	}
+	if err := c.applyDTB(m); err != nil {
+		return err
+	}
+	if c.BootCmd != "" {
+		if s.DTB == nil {
+			s.BootCmd = c.BootCmd
+		} else {
+			v, err := m.Variant("")
+			if err != nil {
+				return err
+			}
+			v.BootCmd = c.BootCmd
+			s.DTB.Variants[v.Name] = v
+		}
+	}
+	return c.effective(m)
+}
+
+func (c changed) applyDTB(m *Manifest) error {
+	s := &m.Spec
+	if c.dtb == "" && c.DTBAddress == "" {
+		return nil
+	}
+	if s.DTB == nil {
+		if c.dtb == "" || c.DTBAddress == "" {
+			return fmt.Errorf("%w: manifest %s has no dtb, so both a file and an address are needed", ErrOverride, m.label())
+		}
+		s.DTB = &DTB{Default: "override", Address: c.DTBAddress, Variants: map[string]Variant{"override": {File: c.dtb}}}
+		return nil
+	}
+	if c.DTBAddress != "" {
+		s.DTB.Address = c.DTBAddress
+	}
+	if c.dtb != "" {
+		v, err := m.Variant("")
+		if err != nil {
+			return err
+		}
+		s.DTB.Variants[v.Name] = Variant{File: c.dtb, BootCmd: s.DTB.Variants[v.Name].BootCmd}
+	}
+	return nil
+}
+
+// effective makes sure that the boot command passes on what was replaced. A
+// FIT bundle, for instance, boots its own device tree unless a variant says
+// otherwise.
+func (c changed) effective(m *Manifest) error {
+	v, err := m.Variant("")
+	if err != nil {
+		return err
+	}
+	boot, ok := parseBoot(v.BootCmd)
+	if !ok {
+		return nil
+	}
+	if c.initram != "" && !boot.uses(1, m.Spec.Initram.Address) {
+		return fmt.Errorf("%w: %q does not take an initramfs at %s; set a boot command that does", ErrOverride, v.BootCmd, m.Spec.Initram.Address)
+	}
+	if c.dtb != "" && !boot.uses(2, m.Spec.DTB.Address) {
+		var able []string
+		for _, name := range m.VariantNames() {
+			other, err := m.Variant(name)
+			if b, ok := parseBoot(other.BootCmd); err == nil && ok && b.uses(2, m.Spec.DTB.Address) {
+				able = append(able, name)
+			}
+		}
+		hint := "set a boot command that does"
+		if len(able) > 0 {
+			hint = "the boot command of these variants does: " + list(able)
+		}
+		return fmt.Errorf("%w: %q does not take a DTB at %s; %s", ErrOverride, v.BootCmd, m.Spec.DTB.Address, hint)
+	}
+	return nil
+}
+
+// overlay is content with some files of its own on top.
+type overlay struct {
+	base   content
+	files  map[string]replacement
+	leases []*blobstore.Lock
+}
+
+// replacement is a file on this machine.
+type replacement struct {
+	path   string
+	digest digest.Digest
+	stamp  blobstore.Stamp
+}
+
+func (o *overlay) list() ([]string, error) {
+	names, err := o.base.list()
+	for name := range o.files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), err
+}
+
+func (o *overlay) top() ([]string, error) { return o.base.top() }
+
+func (o *overlay) stat(name string) (int64, string, error) {
+	if r, ok := o.files[name]; ok {
+		return r.stamp.Size, string(r.digest), nil
+	}
+	return o.base.stat(name)
+}
+
+func (o *overlay) open(ctx context.Context, name string) (*File, error) {
+	r, ok := o.files[name]
+	if !ok {
+		return o.base.open(ctx, name)
+	}
+	f, err := os.Open(r.path)
+	if err != nil {
+		return nil, err
+	}
+	fi, err := f.Stat()
+	if err == nil && (fi.Size() != r.stamp.Size || !fi.ModTime().Equal(r.stamp.ModTime)) {
+		err = fmt.Errorf("%w: %s has changed since it was chosen", ErrDigest, r.path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &File{io.NewSectionReader(f, 0, r.stamp.Size), name, string(r.digest), f.Close}, nil
+}
+
+func (o *overlay) close() error {
+	var err error
+	for _, l := range o.leases {
+		err = errors.Join(err, l.Unlock())
+	}
+	return err
+}
+
+// add brings in a file and returns its path in the bundle, which keeps the base
+// name as far as U-Boot's command line can take it, as that is what a board
+// sees when it loads the file.
+func (o *overlay) add(ctx context.Context, c *config, kind, from string) (string, error) {
+	base := filepath.Base(from)
+	u, isURL := parseHTTP(from)
+	if isURL {
+		base = path.Base(u.Path)
+	}
+	base = strings.Map(func(r rune) rune {
+		if r < 128 && (r == '.' || r == '-' || r == '_' || r == '+' || unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return r
+		}
+		return '_'
+	}, base)
+	if checkPath(base) != nil {
+		base = kind
+	}
+	var r replacement
+	var err error
+	if isURL {
+		r, err = o.fetch(ctx, c, u)
+	} else {
+		r, err = local(ctx, from)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", kind, err)
+	}
+	name := path.Join("override", kind, base)
+	o.files[name] = r
+	return name, nil
+}
+
+func parseHTTP(s string) (*url.URL, bool) {
+	u, err := url.Parse(s)
+	return u, err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// local takes the digest of a file, so that what was chosen is what is used.
+func local(ctx context.Context, name string) (replacement, error) {
+	name, err := filepath.Abs(strings.TrimPrefix(name, "file://"))
+	if err != nil {
+		return replacement{}, err
+	}
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return replacement{}, fmt.Errorf("%w: %w", ErrNotFound, err)
+	}
+	if err != nil {
+		return replacement{}, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return replacement{}, err
+	}
+	if !fi.Mode().IsRegular() {
+		return replacement{}, fmt.Errorf("%s is no regular file", name)
+	}
+	d, err := digest.FromReader(blobstore.ContextReader(ctx, f))
+	if err != nil {
+		return replacement{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return replacement{name, d, blobstore.Stamp{Size: fi.Size(), ModTime: fi.ModTime()}}, nil
+}
