@@ -85,7 +85,7 @@ func (f *indexFeeder) streamBefore(end int64, last bool) (int64, error) {
 	case bytes.Equal(b[10:], footerMagic) && (padded-end)%4 != 0:
 		return fail(corrupt("the stream padding has %d bytes, no multiple of four", padded-end))
 	case last && !bytes.Equal(b[10:], footerMagic):
-		return fail(fmt.Errorf("%w: no stream footer is there", ErrTruncated))
+		return fail(fmt.Errorf("no stream footer is there: %w", ErrTruncated))
 	}
 	check, size, err := parseFooter(b[:])
 	if err != nil {
@@ -134,8 +134,8 @@ func (f *indexFeeder) readIndex(s *indexedStream, at, size int64) (int64, error)
 			return corrupt("an index of %d bytes lists %d blocks", size, count)
 		}
 		f.blocks += count
-		if f.blocks > f.limit/16 {
-			return fmt.Errorf("%w: an index of %d blocks takes %d bytes, the limit is %d", ErrMemoryLimit, f.blocks, f.blocks*16, f.limit)
+		if need := 64*int64(len(f.streams)) + 16*f.blocks; need > f.limit {
+			return fmt.Errorf("%w: the indexes take %d bytes, the limit is %d", ErrMemoryLimit, need, f.limit)
 		}
 		s.blocks = make([]record, 0, count)
 		return nil

@@ -49,10 +49,11 @@ func (m *memory) end() {
 	signal(m.freed)
 }
 
-// window returns a buffer of n bytes, which must be at most the limit.
-func (m *memory) window(n int64) ([]byte, error) {
+// window returns a buffer of n bytes. more is what else the same block has or
+// will want, and together that must be at most the limit.
+func (m *memory) window(n, more int64) ([]byte, error) {
 	for {
-		if b, ok := m.tryWindow(n); ok {
+		if b, ok := m.tryWindow(n, more); ok {
 			return b, nil
 		}
 		if err := m.wait(); err != nil {
@@ -70,12 +71,14 @@ func (m *memory) wait() error {
 	}
 }
 
-func (m *memory) tryWindow(n int64) ([]byte, bool) {
+func (m *memory) tryWindow(n, more int64) ([]byte, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	best := -1
 	for i, w := range m.windows {
-		if int64(cap(w)) >= n && (best < 0 || cap(w) < cap(m.windows[best])) {
+		// One that is much larger than it need be must not take away what the
+		// block still has to get: that would wait for ever.
+		if c := int64(cap(w)); c >= n && c+more <= m.limit && (best < 0 || cap(w) < cap(m.windows[best])) {
 			best = i
 		}
 	}

@@ -76,13 +76,13 @@ func (r *reader) prepare(b *block, queued int64, alone bool) error {
 	if err := r.mem.begin(p.inFlight); err != nil {
 		return err
 	}
-	buf, err := r.mem.window(p.window)
+	buf, err := r.mem.window(p.window, p.history+inputSize)
 	if err != nil {
 		return err
 	}
 	b.win = newWindow(buf, r.done)
 	if chain != nil {
-		if b.history, err = r.mem.window(p.history); err != nil {
+		if b.history, err = r.mem.window(p.history, int64(cap(buf))+inputSize); err != nil {
 			return err
 		}
 	}

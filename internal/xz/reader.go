@@ -101,7 +101,14 @@ func (r *reader) send(c chan<- *block, b *block) error {
 
 // next returns output that lies in one piece.
 func (r *reader) next() ([]byte, error) {
-	r.start()
+	if r.err == nil {
+		r.start()
+		select {
+		case <-r.done: // closed, even though there may be output
+			r.err = ErrClosed
+		default:
+		}
+	}
 	for r.err == nil {
 		if r.cur == nil {
 			select {
