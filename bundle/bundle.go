@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Bundle is an open flasher bundle. Its methods may be used concurrently.
@@ -35,19 +37,29 @@ type Bundle struct {
 type shared struct {
 	mu      sync.Mutex
 	users   int
+	over    bool // released
 	release func() error
 }
 
-func (s *shared) use() {
+// use adds a user, unless the last one has gone.
+func (s *shared) use() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return false
+	}
 	s.users++
+	return true
 }
 
 func (s *shared) done() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.users--; s.users > 0 || s.release == nil {
+	if s.users--; s.users > 0 {
+		return nil
+	}
+	s.over = true
+	if s.release == nil {
 		return nil
 	}
 	return s.release()
@@ -99,7 +111,7 @@ func Open(ctx context.Context, ref string, opts ...Option) (*Bundle, error) {
 }
 
 // OpenFS opens a bundle that lies in a file system: either a manifest.yaml and
-// its files, or an OCI layout, which is copied into the cache.
+// its files, or an OCI layout, which is copied into the cache within ten minutes.
 func OpenFS(fsys fs.FS, opts ...Option) (*Bundle, error) {
 	c, err := newConfig(opts)
 	if err != nil {
@@ -107,7 +119,9 @@ func OpenFS(fsys fs.FS, opts ...Option) (*Bundle, error) {
 	}
 	b := &Bundle{kind: KindFS, content: &fsContent{fsys, c.limits}, shared: &shared{}}
 	if _, err := fs.Stat(fsys, "oci-layout"); err == nil {
-		b, err = pullLayout(context.Background(), fsys, location{kind: KindFS}, c)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		b, err = pullLayout(ctx, fsys, location{kind: KindFS}, c)
 		if err != nil {
 			return nil, fail("open", "fs.FS", "", err)
 		}
@@ -166,7 +180,8 @@ func (b *Bundle) warn(text string) {
 	}
 }
 
-func (b *Bundle) open() error {
+// usable tells whether the bundle was closed.
+func (b *Bundle) usable() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -194,7 +209,7 @@ func (b *Bundle) Close() error {
 
 // Files returns the paths of all files, sorted.
 func (b *Bundle) Files() ([]string, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return nil, err
 	}
 	names, err := b.content.list()
@@ -204,7 +219,7 @@ func (b *Bundle) Files() ([]string, error) {
 // Manifests returns the names that [Bundle.Manifest] can be asked for: the
 // YAML files at the top of the bundle, sorted.
 func (b *Bundle) Manifests() ([]string, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return nil, err
 	}
 	all, err := b.content.top()
@@ -220,7 +235,7 @@ func (b *Bundle) Manifests() ([]string, error) {
 // Size returns how many bytes the named file has. A name that the bundle lacks
 // matches [ErrNoFile].
 func (b *Bundle) Size(name string) (int64, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return 0, err
 	}
 	n, _, err := b.stat(name)
@@ -238,7 +253,7 @@ func (b *Bundle) stat(name string) (int64, string, error) {
 // match its digest. A name that the bundle lacks matches [ErrNoFile], a copy
 // that was damaged in the cache [ErrDigest].
 func (b *Bundle) Open(name string) (*File, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return nil, err
 	}
 	if err := checkPath(name); err != nil {
@@ -255,16 +270,10 @@ func (b *Bundle) Open(name string) (*File, error) {
 // or what [Bundle.With] says, whose other changes are applied too. What is wrong is a [*ManifestError]; a name that
 // the bundle lacks matches [ErrNoManifest] and the error lists those it has.
 func (b *Bundle) Manifest(name string) (*Manifest, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return nil, err
 	}
-	if name == "" {
-		name = b.manifest
-	}
-	if name == "" {
-		name = DefaultManifest
-	}
-	m, err := b.readManifest(name)
+	m, err := b.readManifest(cmp.Or(name, b.manifest, DefaultManifest))
 	if err != nil {
 		return nil, fail("read", b.ref, "", err)
 	}

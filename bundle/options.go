@@ -266,7 +266,7 @@ func (c *config) report(p Progress) {
 const systemCacheDir = "/var/lib/jumpstarter/flasher"
 
 // DefaultCacheDir returns the cache directory that is used where none is
-// given: /var/lib/jumpstarter/flasher if that can be written to, else
+// given: /var/lib/jumpstarter/flasher if that can be made and written to, else
 // dutflash/bundles in the user's cache directory.
 func DefaultCacheDir() (string, error) {
 	if os.PathSeparator == '/' && os.MkdirAll(systemCacheDir, 0o755) == nil {

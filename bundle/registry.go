@@ -109,6 +109,13 @@ func credentialFiles() []string {
 
 func (s *registrySource) resolve(ctx context.Context) (ocispec.Descriptor, error) {
 	d, err := s.repo.Resolve(ctx, s.ref.Reference)
+	if err != nil && strings.Contains(err.Error(), "missing required header") {
+		// Some registries give no digest unless the manifest itself is asked for.
+		var rc io.ReadCloser
+		if d, rc, err = s.repo.FetchReference(ctx, s.ref.Reference); err == nil {
+			err = rc.Close()
+		}
+	}
 	return d, s.explain(ctx, err)
 }
 

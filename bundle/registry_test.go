@@ -318,3 +318,25 @@ func TestTLSRegistry(t *testing.T) {
 	pool.AddCert(srv.Certificate())
 	open(t, host+"/b:v1", append(opts, bundle.WithTLSConfig(&tls.Config{RootCAs: pool}))...)
 }
+
+// TestRegistryWithoutDigestHeader: not all of them answer HEAD in full.
+func TestRegistryWithoutDigestHeader(t *testing.T) {
+	noCredentials(t)
+	strip := func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			h.ServeHTTP(&noDigest{w}, r)
+		})
+	}
+	host := startRegistry(t, strip)
+	d := push(t, host, "b", "v1", smallBundle()...)
+	if b := open(t, host+"/b:v1", bundle.WithCacheDir(t.TempDir())); b.Digest() != string(d) {
+		t.Errorf("got %s", b.Digest())
+	}
+}
+
+type noDigest struct{ http.ResponseWriter }
+
+func (w *noDigest) WriteHeader(status int) {
+	w.Header().Del("Docker-Content-Digest")
+	w.ResponseWriter.WriteHeader(status)
+}

@@ -45,6 +45,9 @@ func Open(dir string) (*Store, error) {
 	return s, nil
 }
 
+// Dir returns the directory that holds everything.
+func (s *Store) Dir() string { return s.root }
+
 // Stamp identifies an unchanged file cheaply.
 type Stamp struct {
 	Size    int64
