@@ -82,12 +82,9 @@ func (s *shared) done() error {
 // [ErrDuplicatePath], [ErrDigest], [ErrTooLarge]. Open gives up when ctx ends,
 // and leaves only whole blobs in the cache.
 func Open(ctx context.Context, ref string, opts ...Option) (*Bundle, error) {
-	c, err := newConfig(opts)
+	c, err := openConfig(opts)
 	if err != nil {
 		return nil, fail("open", ref, "", err)
-	}
-	if c.tag != "" {
-		return nil, fail("open", ref, "", fmt.Errorf("%w: WithTag is for Create; write the tag behind the reference", ErrReference))
 	}
 	loc, err := locate(ref)
 	if err != nil {
@@ -113,7 +110,7 @@ func Open(ctx context.Context, ref string, opts ...Option) (*Bundle, error) {
 // OpenFS opens a bundle that lies in a file system: either a manifest.yaml and
 // its files, or an OCI layout, which is copied into the cache within ten minutes.
 func OpenFS(fsys fs.FS, opts ...Option) (*Bundle, error) {
-	c, err := newConfig(opts)
+	c, err := openConfig(opts)
 	if err != nil {
 		return nil, fail("open", "fs.FS", "", err)
 	}
@@ -128,6 +125,15 @@ func OpenFS(fsys fs.FS, opts ...Option) (*Bundle, error) {
 	}
 	b.ref = "fs.FS"
 	return b.init(c)
+}
+
+// openConfig refuses what has no meaning for opening.
+func openConfig(opts []Option) (*config, error) {
+	c, err := newConfig(opts)
+	if err == nil && c.tag != "" {
+		err = fmt.Errorf("%w: WithTag is for Create; write the tag behind the reference", ErrReference)
+	}
+	return c, err
 }
 
 func openDirectory(dir string, c *config) (*Bundle, error) {
@@ -239,7 +245,7 @@ func (b *Bundle) Size(name string) (int64, error) {
 		return 0, err
 	}
 	n, _, err := b.stat(name)
-	return n, fail("read", b.ref, "", err)
+	return n, fail("read", b.ref, name, err)
 }
 
 func (b *Bundle) stat(name string) (int64, string, error) {
@@ -257,25 +263,26 @@ func (b *Bundle) Open(name string) (*File, error) {
 		return nil, err
 	}
 	if err := checkPath(name); err != nil {
-		return nil, fail("read", b.ref, "", err)
+		return nil, fail("read", b.ref, name, err)
 	}
 	f, err := b.content.open(context.Background(), name)
 	if err != nil {
-		return nil, fail("read", b.ref, "", err)
+		return nil, fail("read", b.ref, name, err)
 	}
 	return f, nil
 }
 
 // Manifest reads and checks the manifest of that name, "" being manifest.yaml
-// or what [Bundle.With] says, whose other changes are applied too. What is wrong is a [*ManifestError]; a name that
-// the bundle lacks matches [ErrNoManifest] and the error lists those it has.
+// or what [Bundle.With] says, whose other changes are applied too. What is
+// wrong is a [*ManifestError]; a name that the bundle lacks matches [ErrNoManifest] and the error lists those it has.
 func (b *Bundle) Manifest(name string) (*Manifest, error) {
 	if err := b.usable(); err != nil {
 		return nil, err
 	}
-	m, err := b.readManifest(cmp.Or(name, b.manifest, DefaultManifest))
+	name = cmp.Or(name, b.manifest, DefaultManifest)
+	m, err := b.readManifest(name)
 	if err != nil {
-		return nil, fail("read", b.ref, "", err)
+		return nil, fail("read", b.ref, name, err)
 	}
 	return m, nil
 }

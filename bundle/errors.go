@@ -61,11 +61,11 @@ func (e *Error) Error() string {
 	if e.Ref != "" {
 		b.WriteString(" " + e.Ref)
 	}
-	if e.Path != "" {
+	cause := e.Err.Error()
+	if e.Path != "" && !strings.Contains(cause, e.Path) {
 		fmt.Fprintf(&b, ": %q", e.Path)
 	}
-	b.WriteString(": ")
-	b.WriteString(e.Err.Error())
+	b.WriteString(": " + cause)
 	return b.String()
 }
 

@@ -340,3 +340,27 @@ func (w *noDigest) WriteHeader(status int) {
 	w.Header().Del("Docker-Content-Digest")
 	w.ResponseWriter.WriteHeader(status)
 }
+
+func TestWrongOptions(t *testing.T) {
+	dir := writeDir(t, t.TempDir(), smallFiles())
+	for name, opts := range map[string][]bundle.Option{
+		"nil":                {nil},
+		"empty cache":        {bundle.WithCacheDir("")},
+		"half credentials":   {bundle.WithCredentials("lab", "")},
+		"contradiction":      {bundle.WithOffline(), bundle.WithRequireFresh()},
+		"two transports":     {bundle.WithTransport(http.DefaultTransport), bundle.WithTLSConfig(&tls.Config{})},
+		"negative limit":     {bundle.WithLimits(bundle.Limits{Files: -1})},
+		"no retry":           {bundle.WithRetries(0)},
+		"no stall timeout":   {bundle.WithStallTimeout(0)},
+		"no transfer at all": {bundle.WithParallel(0)},
+		"tag":                {bundle.WithTag("v1")},
+		"no tag":             {bundle.WithTag("a b")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if b, err := bundle.Open(t.Context(), dir, opts...); err == nil {
+				b.Close()
+				t.Error("it was accepted")
+			}
+		})
+	}
+}

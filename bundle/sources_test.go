@@ -60,6 +60,8 @@ func same(t *testing.T, b *bundle.Bundle, kind bundle.Kind, digest bool) {
 		if f, err := b.Open(name); err == nil {
 			f.Close()
 			t.Errorf("opened %q", name)
+		} else if e, ok := errors.AsType[*bundle.Error](err); !ok || e.Path != name || e.Ref != b.Reference() {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }
