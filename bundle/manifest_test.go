@@ -158,6 +158,7 @@ func TestManifestProblems(t *testing.T) {
 		is         error
 	}{
 		{"empty", "", []string{"1:1: the manifest is empty"}, nil},
+		{"null", "~\n", []string{"1:1: the manifest is empty"}, nil},
 		{"only a comment", "# nothing\n", []string{"1:1: the manifest is empty"}, nil},
 		{"list", "- a\n", []string{"1:1: must be a mapping, is a list"}, nil},
 		{"no YAML", "a: b: c\n", []string{"1:1: no YAML: mapping values are not allowed in this context"}, nil},
