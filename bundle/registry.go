@@ -99,6 +99,10 @@ func credentialFiles() []string {
 	if d, err := os.UserConfigDir(); err == nil {
 		files = append(files, filepath.Join(d, "containers", "auth.json"))
 	}
+	if d, err := os.UserHomeDir(); err == nil {
+		// Where podman on macOS and Windows keeps them, too.
+		files = append(files, filepath.Join(d, ".config", "containers", "auth.json"))
+	}
 	if d := os.Getenv("DOCKER_CONFIG"); d != "" {
 		files = append(files, filepath.Join(d, "config.json"))
 	} else if d, err := os.UserHomeDir(); err == nil {

@@ -327,3 +327,19 @@ func TestClosedBundle(t *testing.T) {
 		t.Errorf("a file that was open: %d bytes, %v", len(data), err)
 	}
 }
+
+// TestArtifactManifest reads the form that oras 0.15 and 0.16 pushed.
+func TestArtifactManifest(t *testing.T) {
+	var layers []string
+	var blobs [][]byte
+	for _, l := range smallBundle() {
+		layers, blobs = append(layers, layerJSON(l.title, "application/octet-stream", "", l.data)), append(blobs, l.data)
+	}
+	manifest := `{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[` + strings.Join(layers, ",") + `]}`
+	b, err := bundle.OpenFS(layoutFS([]byte(manifest), blobs...), bundle.WithCacheDir(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	same(t, b, bundle.KindFS, true)
+}
