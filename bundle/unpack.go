@@ -45,6 +45,9 @@ func (p *puller) unpack(ctx context.Context, l layer, content *cached, budget *i
 	}
 	in := bufio.NewReaderSize(blobstore.ContextReader(ctx, f), 256<<10)
 	meter.r = in
+	if magic, _ := in.Peek(4); string(magic) == "\x28\xb5\x2f\xfd" {
+		return blobstore.Tree{}, errors.New("it is packed with zstd; only tar and tar+gzip are read, which is what oras pushes")
+	}
 	if magic, _ := in.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
 		gz, err := gzip.NewReader(in)
 		if err != nil {
