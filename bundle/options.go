@@ -63,7 +63,7 @@ const (
 
 // Progress is one report while a bundle is pulled or pushed.
 type Progress struct {
-	Path   string // title of the layer, usually the path of the file
+	Path   string // title of the layer, which is the path of a file or folder; "OCI manifest" for that
 	Digest string
 	Done   int64 // bytes of this layer
 	Total  int64
