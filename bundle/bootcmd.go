@@ -50,6 +50,9 @@ func (c bootCommand) uses(i int, addr Address) bool {
 		return false
 	}
 	got := c.args[i].addr
+	if strings.Contains(string(got), "fdtcontroladdr") && !strings.Contains(string(addr), "fdtcontroladdr") {
+		return false // U-Boot's own device tree, wherever that is
+	}
 	if strings.Contains(string(got), "$") || addr.Variable() {
 		return true
 	}

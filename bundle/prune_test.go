@@ -130,3 +130,24 @@ func TestPruneWaitsForAPull(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestList(t *testing.T) {
+	host := startRegistry(t, nil)
+	dir := t.TempDir()
+	c, err := bundle.OpenCache(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err := c.List(); err != nil || len(l) != 0 || c.Dir() != dir {
+		t.Errorf("empty: %v, %v", l, err)
+	}
+	d := push(t, host, "b", "v1", smallBundle()...)
+	push(t, host, "b", "v2", smallBundle()...)
+	open(t, host+"/b:v2", bundle.WithCacheDir(dir))
+	open(t, host+"/b:v1", bundle.WithCacheDir(dir))
+	l, err := c.List()
+	if err != nil || len(l) != 1 || l[0].Digest != string(d) || len(l[0].References) != 2 || l[0].References[0] != host+"/b:v1" ||
+		l[0].Size < 6000 || time.Since(l[0].LastUsed) > time.Hour {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
