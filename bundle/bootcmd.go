@@ -50,10 +50,16 @@ func (c bootCommand) uses(i int, addr Address) bool {
 		return false
 	}
 	got := c.args[i].addr
+	if strings.Contains(string(got), "fdtcontroladdr") && !strings.Contains(string(addr), "fdtcontroladdr") {
+		return false // U-Boot's own device tree, wherever that is
+	}
 	if strings.Contains(string(got), "$") || addr.Variable() {
 		return true
 	}
 	a, ok1 := got.Uint64()
 	b, ok2 := addr.Uint64()
-	return ok1 && ok2 && a == b
+	if !ok2 {
+		return true // no address at all: the check of the manifest says so
+	}
+	return ok1 && a == b
 }

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Bundle is an open flasher bundle. Its methods may be used concurrently.
@@ -35,19 +37,29 @@ type Bundle struct {
 type shared struct {
 	mu      sync.Mutex
 	users   int
+	over    bool // released
 	release func() error
 }
 
-func (s *shared) use() {
+// use adds a user, unless the last one has gone.
+func (s *shared) use() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.over {
+		return false
+	}
 	s.users++
+	return true
 }
 
 func (s *shared) done() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.users--; s.users > 0 || s.release == nil {
+	if s.users--; s.users > 0 {
+		return nil
+	}
+	s.over = true
+	if s.release == nil {
 		return nil
 	}
 	return s.release()
@@ -70,12 +82,9 @@ func (s *shared) done() error {
 // [ErrDuplicatePath], [ErrDigest], [ErrTooLarge]. Open gives up when ctx ends,
 // and leaves only whole blobs in the cache.
 func Open(ctx context.Context, ref string, opts ...Option) (*Bundle, error) {
-	c, err := newConfig(opts)
+	c, err := openConfig(opts)
 	if err != nil {
 		return nil, fail("open", ref, "", err)
-	}
-	if c.tag != "" {
-		return nil, fail("open", ref, "", fmt.Errorf("%w: WithTag is for Create; write the tag behind the reference", ErrReference))
 	}
 	loc, err := locate(ref)
 	if err != nil {
@@ -99,21 +108,32 @@ func Open(ctx context.Context, ref string, opts ...Option) (*Bundle, error) {
 }
 
 // OpenFS opens a bundle that lies in a file system: either a manifest.yaml and
-// its files, or an OCI layout, which is copied into the cache.
+// its files, or an OCI layout, which is copied into the cache within ten minutes.
 func OpenFS(fsys fs.FS, opts ...Option) (*Bundle, error) {
-	c, err := newConfig(opts)
+	c, err := openConfig(opts)
 	if err != nil {
 		return nil, fail("open", "fs.FS", "", err)
 	}
 	b := &Bundle{kind: KindFS, content: &fsContent{fsys, c.limits}, shared: &shared{}}
 	if _, err := fs.Stat(fsys, "oci-layout"); err == nil {
-		b, err = pullLayout(context.Background(), fsys, location{kind: KindFS}, c)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+		defer cancel()
+		b, err = pullLayout(ctx, fsys, location{kind: KindFS}, c)
 		if err != nil {
 			return nil, fail("open", "fs.FS", "", err)
 		}
 	}
 	b.ref = "fs.FS"
 	return b.init(c)
+}
+
+// openConfig refuses what has no meaning for opening.
+func openConfig(opts []Option) (*config, error) {
+	c, err := newConfig(opts)
+	if err == nil && c.tag != "" {
+		err = fmt.Errorf("%w: WithTag is for Create; write the tag behind the reference", ErrReference)
+	}
+	return c, err
 }
 
 func openDirectory(dir string, c *config) (*Bundle, error) {
@@ -166,7 +186,8 @@ func (b *Bundle) warn(text string) {
 	}
 }
 
-func (b *Bundle) open() error {
+// usable tells whether the bundle was closed.
+func (b *Bundle) usable() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed {
@@ -194,7 +215,7 @@ func (b *Bundle) Close() error {
 
 // Files returns the paths of all files, sorted.
 func (b *Bundle) Files() ([]string, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return nil, err
 	}
 	names, err := b.content.list()
@@ -204,7 +225,7 @@ func (b *Bundle) Files() ([]string, error) {
 // Manifests returns the names that [Bundle.Manifest] can be asked for: the
 // YAML files at the top of the bundle, sorted.
 func (b *Bundle) Manifests() ([]string, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return nil, err
 	}
 	all, err := b.content.top()
@@ -220,11 +241,11 @@ func (b *Bundle) Manifests() ([]string, error) {
 // Size returns how many bytes the named file has. A name that the bundle lacks
 // matches [ErrNoFile].
 func (b *Bundle) Size(name string) (int64, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return 0, err
 	}
 	n, _, err := b.stat(name)
-	return n, fail("read", b.ref, "", err)
+	return n, fail("read", b.ref, name, err)
 }
 
 func (b *Bundle) stat(name string) (int64, string, error) {
@@ -238,35 +259,30 @@ func (b *Bundle) stat(name string) (int64, string, error) {
 // match its digest. A name that the bundle lacks matches [ErrNoFile], a copy
 // that was damaged in the cache [ErrDigest].
 func (b *Bundle) Open(name string) (*File, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return nil, err
 	}
 	if err := checkPath(name); err != nil {
-		return nil, fail("read", b.ref, "", err)
+		return nil, fail("read", b.ref, name, err)
 	}
 	f, err := b.content.open(context.Background(), name)
 	if err != nil {
-		return nil, fail("read", b.ref, "", err)
+		return nil, fail("read", b.ref, name, err)
 	}
 	return f, nil
 }
 
 // Manifest reads and checks the manifest of that name, "" being manifest.yaml
-// or what [Bundle.With] says, whose other changes are applied too. What is wrong is a [*ManifestError]; a name that
-// the bundle lacks matches [ErrNoManifest] and the error lists those it has.
+// or what [Bundle.With] says, whose other changes are applied too. What is
+// wrong is a [*ManifestError]; a name that the bundle lacks matches [ErrNoManifest] and the error lists those it has.
 func (b *Bundle) Manifest(name string) (*Manifest, error) {
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return nil, err
 	}
-	if name == "" {
-		name = b.manifest
-	}
-	if name == "" {
-		name = DefaultManifest
-	}
+	name = cmp.Or(name, b.manifest, DefaultManifest)
 	m, err := b.readManifest(name)
 	if err != nil {
-		return nil, fail("read", b.ref, "", err)
+		return nil, fail("read", b.ref, name, err)
 	}
 	return m, nil
 }

@@ -68,3 +68,28 @@ func (c *Cache) Prune(ctx context.Context, o PruneOptions) (PruneResult, error) 
 	p, err := store.Prune(ctx, oldest, size)
 	return PruneResult{Dropped: p.Bundles, InUse: p.InUse, Freed: p.Freed, Kept: p.Kept}, fail("prune", c.Dir(), "", err)
 }
+
+// CachedBundle is one bundle in a cache.
+type CachedBundle struct {
+	Digest     string    // of the OCI manifest
+	References []string  // that meant it when they were last looked up, sorted
+	Size       int64     // bytes of its blobs, those shared with other bundles included
+	LastUsed   time.Time // when it was last opened
+}
+
+// List returns what is in the cache, the bundle used last first.
+func (c *Cache) List() ([]CachedBundle, error) {
+	store, err := c.c.store()
+	if err != nil {
+		return nil, fail("list", c.Dir(), "", err)
+	}
+	held, err := store.List()
+	if err != nil {
+		return nil, fail("list", c.Dir(), "", err)
+	}
+	var out []CachedBundle
+	for _, h := range held {
+		out = append(out, CachedBundle{string(h.Digest), h.References, h.Size, h.Used})
+	}
+	return out, nil
+}

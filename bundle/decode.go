@@ -41,8 +41,10 @@ func ParseManifest(name string, data []byte) (*Manifest, []Problem, error) {
 	} else {
 		d.m.pos[""] = place{root.Line, root.Column}
 		d.manifest(root)
-		if d.resolve(root).Kind == yaml.MappingNode {
+		if r := d.resolve(root); r.Kind == yaml.MappingNode {
 			d.more(d.m.check(nil))
+		} else if len(d.problems) == 0 {
+			d.problem(root, "", "the manifest is empty")
 		}
 	}
 	sortProblems(d.problems)

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -60,11 +61,11 @@ func (e *Error) Error() string {
 	if e.Ref != "" {
 		b.WriteString(" " + e.Ref)
 	}
-	if e.Path != "" {
+	cause := e.Err.Error()
+	if e.Path != "" && !strings.Contains(cause, e.Path) {
 		fmt.Fprintf(&b, ": %q", e.Path)
 	}
-	b.WriteString(": ")
-	b.WriteString(e.Err.Error())
+	b.WriteString(": " + cause)
 	return b.String()
 }
 
@@ -141,12 +142,10 @@ func (e *ManifestError) Unwrap() []error {
 	return errs
 }
 
-// sortProblems puts problems into the order of the text.
+// sortProblems puts problems into the order of the text, those without a
+// place into that of their fields.
 func sortProblems(ps []Problem) {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		if a.Line != b.Line {
-			return a.Line - b.Line
-		}
-		return a.Column - b.Column
+		return cmp.Or(a.Line-b.Line, a.Column-b.Column, strings.Compare(a.Path, b.Path))
 	})
 }

@@ -128,6 +128,7 @@ func TestHostileBundles(t *testing.T) {
 		{"tar entry outside of its folder", []testLayer{manifestLayer, folder("data", tarGz(t, file("manifest.yaml", "x")))}, bundle.ErrUnsafePath, "outside of its folder"},
 		{"tar entry twice", []testLayer{manifestLayer, folder("data", tarGz(t, file("data/a", "x"), file("data/a", "y")))}, bundle.ErrDuplicatePath, "twice"},
 		{"folder that is no tar", []testLayer{manifestLayer, folder("data", bytes.Repeat([]byte("no tar"), 1000))}, nil, "tar"},
+		{"folder packed with zstd", []testLayer{manifestLayer, folder("data", []byte("\x28\xb5\x2f\xfd and more"))}, nil, "packed with zstd"},
 		{"folder with the wrong inner digest", []testLayer{manifestLayer, {title: "data", data: tarGz(t, file("data/k", "x")), notes: map[string]string{
 			"io.deis.oras.content.unpack": "true", "io.deis.oras.content.digest": string(digest.FromString("other"))}}}, bundle.ErrDigest, "tar inside"},
 		{"decompression bomb", []testLayer{manifestLayer, folder("data", bomb(t, 80<<20))}, bundle.ErrTooLarge, "decompression bomb"},
@@ -317,4 +318,48 @@ func TestLimitsCanBeChanged(t *testing.T) {
 	refused(t, host+"/b:v1", bundle.ErrTooLarge, "the limit is 1000", bundle.WithLimits(bundle.Limits{Size: 1000}))
 	push(t, host, "b", "folder", manifestLayer, folder("data", tarGz(t, file("data/kernel", strings.Repeat("k", 20000)), file("data/dtbs/a.dtb", "d"))))
 	refused(t, host+"/b:folder", bundle.ErrTooLarge, "unpack to more than 10000", bundle.WithLimits(bundle.Limits{Size: 10000}))
+}
+
+// sparseTar is a tar of two kilobytes with a file of size bytes, all hole, in
+// the format of GNU tar 1.0 sparse files.
+func sparseTar(name string, size int64) []byte {
+	var b bytes.Buffer
+	block := func(flag byte, name string, data string) {
+		h := make([]byte, 512)
+		copy(h, name)
+		copy(h[100:], "0000644\x000000000\x000000000\x00")
+		copy(h[124:], fmt.Sprintf("%011o\x00%011o\x00", len(data), 0))
+		copy(h[148:], "        ")
+		h[156] = flag
+		copy(h[257:], "ustar\x0000")
+		sum := 0
+		for _, c := range h {
+			sum += int(c)
+		}
+		copy(h[148:], fmt.Sprintf("%06o\x00 ", sum))
+		b.Write(h)
+		b.WriteString(data)
+		b.Write(make([]byte, -len(data)&511))
+	}
+	record := func(key, value string) string {
+		s := " " + key + "=" + value + "\n"
+		return fmt.Sprint(len(s)+2) + s
+	}
+	block('x', "pax", record("GNU.sparse.major", "1")+record("GNU.sparse.minor", "0")+
+		record("GNU.sparse.name", name)+record("GNU.sparse.realsize", fmt.Sprint(size)))
+	mapping := fmt.Sprintf("1\n%d\n0\n", size)
+	block('0', name, mapping+strings.Repeat("\x00", 512-len(mapping)))
+	b.Write(make([]byte, 1024))
+	return b.Bytes()
+}
+
+func TestSparseBomb(t *testing.T) {
+	host := startRegistry(t, nil)
+	small := sparseTar("data/kernel", 1000)
+	push(t, host, "b", "small", manifestLayer, folder("data", small), testLayer{title: "a.dtb", data: []byte("d")})
+	if got := read(t, open(t, host+"/b:small", bundle.WithCacheDir(t.TempDir())), "data/kernel"); got != strings.Repeat("\x00", 1000) {
+		t.Fatalf("the test makes no sparse file that can be read: %d bytes", len(got))
+	}
+	push(t, host, "b", "bomb", manifestLayer, folder("data", sparseTar("data/kernel", 1<<40)))
+	refused(t, host+"/b:bomb", bundle.ErrTooLarge, "decompression bomb")
 }

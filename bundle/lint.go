@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,14 +58,18 @@ func Lint(ctx context.Context, ref string, opts ...Option) ([]Finding, error) {
 // beginning of the files that they name: whether the kernel is of a kind that
 // the boot command can boot, the device trees are some, the initramfs is passed
 // on in a way that U-Boot accepts, and so on. Errors in a manifest are
-// findings; the error is for what kept Lint from looking.
+// findings; the error is for what kept Lint from looking. Of a bundle with
+// overrides only the manifest in use is looked at, as they leave it.
 func (b *Bundle) Lint(ctx context.Context) ([]Finding, error) {
 	names, err := b.Manifests()
 	if err != nil {
 		return nil, err
 	}
+	if len(b.changes) > 0 {
+		names = []string{cmp.Or(b.manifest, DefaultManifest)} // the overrides are meant for this one
+	}
 	l := &linter{ctx: ctx, b: b, used: map[string]bool{}, infos: map[string]artefact.Info{}}
-	if !slices.Contains(names, DefaultManifest) {
+	if !slices.Contains(names, DefaultManifest) && len(b.changes) == 0 {
 		l.add(SeverityWarning, "", "there is no %s, so a manifest must always be named: %s", DefaultManifest, list(names))
 	}
 	for _, name := range names {

@@ -169,3 +169,24 @@ func TestLintOfAPulledBundle(t *testing.T) {
 		}
 	}
 }
+
+func TestLintWithOverrides(t *testing.T) {
+	mine := writeDir(t, t.TempDir(), map[string]string{"Image": arm64Image(0x1000)})
+	files := fitFiles(t)
+	files["data/flasher.itb"], files["small.yaml"] = realFIT(t), "kind: Other\n"
+	base := open(t, writeDir(t, t.TempDir(), files))
+	b, err := base.With(t.Context(), bundle.Overrides{Kernel: filepath.Join(mine, "Image"), Variant: "am69"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	found, err := b.Lint(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(found, func(f bundle.Finding) bool {
+		return strings.Contains(f.String(), "override/kernel/Image is an arm64 Image, which bootm does not boot")
+	}) {
+		t.Errorf("got %v", found)
+	}
+}

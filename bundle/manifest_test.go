@@ -158,6 +158,7 @@ func TestManifestProblems(t *testing.T) {
 		is         error
 	}{
 		{"empty", "", []string{"1:1: the manifest is empty"}, nil},
+		{"null", "~\n", []string{"1:1: the manifest is empty"}, nil},
 		{"only a comment", "# nothing\n", []string{"1:1: the manifest is empty"}, nil},
 		{"list", "- a\n", []string{"1:1: must be a mapping, is a list"}, nil},
 		{"no YAML", "a: b: c\n", []string{"1:1: no YAML: mapping values are not allowed in this context"}, nil},
@@ -297,4 +298,31 @@ func FuzzParseManifest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestValidate checks a manifest that was made in code: every problem, always
+// in the same order.
+func TestValidate(t *testing.T) {
+	m := &bundle.Manifest{Name: "made", Spec: bundle.Spec{
+		DefaultTarget: "usd", Targets: map[string]string{"b": "b", "a": "a", "c": "/dev/c"},
+		Kernel: &bundle.Artefact{File: "/k", Address: "0x1"},
+		DTB:    &bundle.DTB{Default: "x", Variants: map[string]bundle.Variant{"z": {}, "y": {File: "../y"}}},
+	}}
+	want := ""
+	for range 20 {
+		err := m.Validate()
+		var me *bundle.ManifestError
+		if !errors.As(err, &me) || len(me.Problems) != 10 || !errors.Is(err, bundle.ErrUnsafePath) || !errors.Is(err, bundle.ErrUnknownTarget) {
+			t.Fatalf("got %v", err)
+		}
+		if want == "" {
+			want = err.Error()
+		}
+		if err.Error() != want {
+			t.Fatalf("first %s\nthen  %s", want, err)
+		}
+	}
+	if _, err := m.Encode(); err == nil || err.Error() != want {
+		t.Errorf("Encode: %v", err)
+	}
 }

@@ -63,7 +63,7 @@ const (
 
 // Progress is one report while a bundle is pulled or pushed.
 type Progress struct {
-	Path   string // title of the layer, usually the path of the file
+	Path   string // title of the layer, which is the path of a file or folder; "OCI manifest" for that
 	Digest string
 	Done   int64 // bytes of this layer
 	Total  int64
@@ -266,7 +266,7 @@ func (c *config) report(p Progress) {
 const systemCacheDir = "/var/lib/jumpstarter/flasher"
 
 // DefaultCacheDir returns the cache directory that is used where none is
-// given: /var/lib/jumpstarter/flasher if that can be written to, else
+// given: /var/lib/jumpstarter/flasher if that can be made and written to, else
 // dutflash/bundles in the user's cache directory.
 func DefaultCacheDir() (string, error) {
 	if os.PathSeparator == '/' && os.MkdirAll(systemCacheDir, 0o755) == nil {

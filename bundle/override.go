@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,7 @@ var ErrOverride = errors.New("override cannot take effect")
 // [ErrUnknownVariant], [ErrNoManifest] or [ErrNotFound], or a [*ManifestError].
 func (b *Bundle) With(ctx context.Context, o Overrides) (_ *Bundle, err error) {
 	defer func() { err = fail("override", b.ref, "", err) }()
-	if err := b.open(); err != nil {
+	if err := b.usable(); err != nil {
 		return nil, err
 	}
 	if o.Manifest != "" && o.ManifestFile != "" {
@@ -59,7 +60,9 @@ func (b *Bundle) With(ctx context.Context, o Overrides) (_ *Bundle, err error) {
 	over := &overlay{base: b.content, files: map[string]replacement{}}
 	d := &Bundle{ref: b.ref, kind: b.kind, digest: b.digest, content: over, c: b.c, shared: b.shared,
 		manifest: b.manifest, warnings: b.Warnings(), changes: slices.Clone(b.changes)}
-	b.shared.use()
+	if !b.shared.use() {
+		return nil, ErrClosed
+	}
 	d.release = over.close
 	defer func() {
 		if err != nil {
@@ -87,7 +90,7 @@ func (b *Bundle) With(ctx context.Context, o Overrides) (_ *Bundle, err error) {
 		}
 	}
 	d.changes = append(d.changes, names)
-	if _, err := d.Manifest(""); err != nil {
+	if _, err := d.readManifest(cmp.Or(d.manifest, DefaultManifest)); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -186,13 +189,16 @@ func (c changed) effective(m *Manifest) error {
 		return err
 	}
 	boot, ok := parseBoot(v.BootCmd)
-	if !ok {
-		return nil
+	if !ok || boot.verb != "booti" && boot.verb != "bootz" && boot.verb != "bootm" {
+		return nil // what the arguments of others mean is not known
 	}
-	if c.initram != "" && !boot.uses(1, m.Spec.Initram.Address) {
+	if c.KernelAddress != "" && len(boot.args) > 0 && !boot.uses(0, m.Spec.Kernel.Address) {
+		return fmt.Errorf("%w: %q does not boot from %s; set a boot command that does", ErrOverride, v.BootCmd, m.Spec.Kernel.Address)
+	}
+	if (c.initram != "" || c.InitramAddress != "") && !boot.uses(1, m.Spec.Initram.Address) {
 		return fmt.Errorf("%w: %q does not take an initramfs at %s; set a boot command that does", ErrOverride, v.BootCmd, m.Spec.Initram.Address)
 	}
-	if c.dtb != "" && !boot.uses(2, m.Spec.DTB.Address) {
+	if (c.dtb != "" || c.DTBAddress != "") && !boot.uses(2, m.Spec.DTB.Address) {
 		var able []string
 		for _, name := range m.VariantNames() {
 			other, err := m.Variant(name)

@@ -98,8 +98,11 @@ func TestOverrides(t *testing.T) {
 
 		{"DTB of a FIT that boots its own", fit, bundle.Overrides{DTB: local("my.dtb")}, nil, bundle.ErrOverride, "variants does: custom"},
 		{"initramfs that is not passed on", small, bundle.Overrides{Initram: local("rd.img"), InitramAddress: "0x88000000"}, nil, bundle.ErrOverride, "does not take an initramfs"},
+		{"DTB where U-Boot passes its own", map[string]string{"manifest.yaml": strings.NewReplacer("- 0x84000000", "- ${fdtcontroladdr}", "\n  dtb:\n    default: a\n    address: \"0x84000000\"\n    variants:\n      a:\n        file: data/dtbs/a.dtb", "").Replace(smallManifest), "data/kernel": "k"},
+			bundle.Overrides{DTB: local("my.dtb"), DTBAddress: "0x84000000"}, nil, bundle.ErrOverride, "does not take a DTB at 0x84000000"},
 		{"initramfs without address", small, bundle.Overrides{Initram: local("rd.img")}, nil, bundle.ErrOverride, "both a file and an address"},
-		{"overlap", full, bundle.Overrides{KernelAddress: "0x82fffffe"}, nil, nil, "would be loaded to 0x83000000, into data/kernel"},
+		{"kernel address that is not booted", full, bundle.Overrides{KernelAddress: "0x90000000"}, nil, bundle.ErrOverride, "does not boot from 0x90000000"},
+		{"overlap", full, bundle.Overrides{KernelAddress: "0x82fffffe", BootCmd: "booti 0x82fffffe 0x83000000:0x100 0x84000000"}, nil, nil, "would be loaded to 0x83000000, into data/kernel"},
 		{"unknown variant", fit, bundle.Overrides{Variant: "nope"}, nil, bundle.ErrUnknownVariant, "am69, custom, j784s4"},
 		{"no such file", full, bundle.Overrides{Kernel: local("none")}, nil, bundle.ErrNotFound, "none"},
 		{"directory", full, bundle.Overrides{Kernel: mine}, nil, nil, "no regular file"},

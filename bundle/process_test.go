@@ -3,6 +3,7 @@ package bundle_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -19,22 +20,31 @@ import (
 	"github.com/dutflash/dutflash/bundle"
 )
 
-// TestOtherProcess is what the tests below run as processes of their own: it
-// opens a bundle, says so, and keeps it open until its input ends.
-func TestOtherProcess(t *testing.T) {
-	ref, dir, ok := strings.Cut(os.Getenv("DUTFLASH_TEST_OPEN"), " ")
-	if !ok {
-		t.Skip("only run by other tests, as a process of its own")
+// openEnv makes this test program, started as another process, do nothing but
+// open a bundle, say so, and keep it open until its input ends.
+const openEnv = "DUTFLASH_TEST_OPEN"
+
+func TestMain(m *testing.M) {
+	if ref, dir, ok := strings.Cut(os.Getenv(openEnv), " "); ok {
+		if err := openForOthers(ref, dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
-	b, err := bundle.Open(t.Context(), ref, bundle.WithCacheDir(dir))
+	os.Exit(m.Run())
+}
+
+func openForOthers(ref, dir string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	b, err := bundle.Open(ctx, ref, bundle.WithCacheDir(dir))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	fmt.Println("opened", b.Digest())
-	io.Copy(io.Discard, os.Stdin)
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return errors.Join(err, b.Close())
 }
 
 // other is a process that opens a bundle.
@@ -46,8 +56,8 @@ type other struct {
 
 func start(t *testing.T, ref, dir string) *other {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestOtherProcess$", "-test.v")
-	cmd.Env = append(os.Environ(), "DUTFLASH_TEST_OPEN="+ref+" "+dir)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), openEnv+"="+ref+" "+dir)
 	in, err1 := cmd.StdinPipe()
 	out, err2 := cmd.StdoutPipe()
 	if err := errors.Join(err1, err2); err != nil {

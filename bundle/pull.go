@@ -58,6 +58,7 @@ func pull(ctx context.Context, src source, kind Kind, ref string, c *config) (*B
 	}
 	b.kind = kind
 	b.warnings = p.warns
+	c.logger.Info("bundle is in the cache", "ref", ref, "digest", b.digest, "dir", store.Dir())
 	return b, nil
 }
 

@@ -99,6 +99,10 @@ func credentialFiles() []string {
 	if d, err := os.UserConfigDir(); err == nil {
 		files = append(files, filepath.Join(d, "containers", "auth.json"))
 	}
+	if d, err := os.UserHomeDir(); err == nil {
+		// Where podman on macOS and Windows keeps them, too.
+		files = append(files, filepath.Join(d, ".config", "containers", "auth.json"))
+	}
 	if d := os.Getenv("DOCKER_CONFIG"); d != "" {
 		files = append(files, filepath.Join(d, "config.json"))
 	} else if d, err := os.UserHomeDir(); err == nil {
@@ -109,6 +113,13 @@ func credentialFiles() []string {
 
 func (s *registrySource) resolve(ctx context.Context) (ocispec.Descriptor, error) {
 	d, err := s.repo.Resolve(ctx, s.ref.Reference)
+	if err != nil && strings.Contains(err.Error(), "missing required header") {
+		// Some registries give no digest unless the manifest itself is asked for.
+		var rc io.ReadCloser
+		if d, rc, err = s.repo.FetchReference(ctx, s.ref.Reference); err == nil {
+			err = rc.Close()
+		}
+	}
 	return d, s.explain(ctx, err)
 }
 

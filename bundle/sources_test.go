@@ -60,6 +60,8 @@ func same(t *testing.T, b *bundle.Bundle, kind bundle.Kind, digest bool) {
 		if f, err := b.Open(name); err == nil {
 			f.Close()
 			t.Errorf("opened %q", name)
+		} else if e, ok := errors.AsType[*bundle.Error](err); !ok || e.Path != name || e.Ref != b.Reference() {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }
@@ -324,4 +326,20 @@ func TestClosedBundle(t *testing.T) {
 	if data, err := io.ReadAll(f); err != nil || len(data) != 6000 {
 		t.Errorf("a file that was open: %d bytes, %v", len(data), err)
 	}
+}
+
+// TestArtifactManifest reads the form that oras 0.15 and 0.16 pushed.
+func TestArtifactManifest(t *testing.T) {
+	var layers []string
+	var blobs [][]byte
+	for _, l := range smallBundle() {
+		layers, blobs = append(layers, layerJSON(l.title, "application/octet-stream", "", l.data)), append(blobs, l.data)
+	}
+	manifest := `{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","blobs":[` + strings.Join(layers, ",") + `]}`
+	b, err := bundle.OpenFS(layoutFS([]byte(manifest), blobs...), bundle.WithCacheDir(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	same(t, b, bundle.KindFS, true)
 }

@@ -16,11 +16,18 @@ import (
 func (c *config) roundTripper() (http.RoundTripper, func()) {
 	base, idle := c.transport, func() {}
 	if base == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.ResponseHeaderTimeout = c.stall
-		t.TLSHandshakeTimeout = min(c.stall, 15*time.Second)
-		t.DialContext = (&net.Dialer{Timeout: min(c.stall, 15*time.Second)}).DialContext
-		t.MaxIdleConnsPerHost = c.parallel
+		// Not a clone of http.DefaultTransport, which the program may have
+		// replaced by something that has other limits or none.
+		t := &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: min(c.stall, 15*time.Second)}).DialContext,
+			TLSHandshakeTimeout:   min(c.stall, 15*time.Second),
+			ResponseHeaderTimeout: c.stall,
+			ExpectContinueTimeout: time.Second,
+			ForceAttemptHTTP2:     true,
+			MaxIdleConnsPerHost:   c.parallel,
+			IdleConnTimeout:       time.Minute,
+		}
 		if c.tls != nil {
 			t.TLSClientConfig = c.tls.Clone()
 		}

@@ -45,6 +45,9 @@ func (p *puller) unpack(ctx context.Context, l layer, content *cached, budget *i
 	}
 	in := bufio.NewReaderSize(blobstore.ContextReader(ctx, f), 256<<10)
 	meter.r = in
+	if magic, _ := in.Peek(4); string(magic) == "\x28\xb5\x2f\xfd" {
+		return blobstore.Tree{}, errors.New("it is packed with zstd; only tar and tar+gzip are read, which is what oras pushes")
+	}
 	if magic, _ := in.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
 		gz, err := gzip.NewReader(in)
 		if err != nil {
@@ -63,7 +66,7 @@ func (p *puller) unpack(ctx context.Context, l layer, content *cached, budget *i
 		sum = d.Verifier()
 		whole = io.TeeReader(meter, sum)
 	}
-	tree, err := p.extract(l, whole, content)
+	tree, err := p.extract(l, whole, content, *meter)
 	if err != nil {
 		return tree, err
 	}
@@ -94,7 +97,9 @@ func (p *puller) treeComplete(ctx context.Context, tree blobstore.Tree, l layer,
 	return true
 }
 
-func (p *puller) extract(l layer, r io.Reader, content *cached) (blobstore.Tree, error) {
+// extract reads the tar. room bounds the files: they can be larger than the tar
+// itself, because a sparse file there has holes.
+func (p *puller) extract(l layer, r io.Reader, content *cached, room meter) (blobstore.Tree, error) {
 	tree := blobstore.Tree{Layer: l.Digest}
 	seen := map[string]bool{}
 	entries := 0
@@ -134,6 +139,9 @@ func (p *puller) extract(l layer, r io.Reader, content *cached) (blobstore.Tree,
 		seen[name] = true
 		if len(seen) > p.c.limits.Files {
 			return tree, fmt.Errorf("%w: more than %d files", ErrTooLarge, p.c.limits.Files)
+		}
+		if room.left -= h.Size; room.left < 0 {
+			return tree, fmt.Errorf("%q: %w", name, room.err)
 		}
 		f, err := p.ingest(tr, content)
 		if err != nil {

@@ -38,12 +38,15 @@ const version = "dutflash-v1"
 func Open(dir string) (*Store, error) {
 	s := &Store{root: filepath.Join(dir, version)}
 	for _, sub := range []string{"blobs", "tmp", "leases", "bundles", "refs", "trees"} {
-		if err := os.MkdirAll(filepath.Join(s.root, sub), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(s.root, sub), 0o777); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
+
+// Dir returns the directory that holds everything.
+func (s *Store) Dir() string { return s.root }
 
 // Stamp identifies an unchanged file cheaply.
 type Stamp struct {
@@ -251,7 +254,7 @@ func publish(f *os.File, to string, sync bool) error {
 	}
 	err = errors.Join(err, f.Close())
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(to), 0o755)
+		err = os.MkdirAll(filepath.Dir(to), 0o777)
 	}
 	if err == nil {
 		err = os.Rename(f.Name(), to)

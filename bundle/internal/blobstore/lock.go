@@ -37,7 +37,7 @@ func (s *Store) Lease(ctx context.Context, d digest.Digest) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(p), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(p), 0o777); err != nil {
 		return nil, err
 	}
 	return wait(ctx, p, false)
@@ -63,9 +63,9 @@ func wait(ctx context.Context, path string, exclusive bool) (*Lock, error) {
 }
 
 func try(path string, exclusive bool) (*Lock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if errors.Is(err, fs.ErrPermission) {
-		// A cache that somebody else filled can still be read.
+		// The file of another user of a shared cache: reading is enough to lock.
 		f, err = os.Open(path)
 	}
 	if err != nil {

@@ -40,9 +40,14 @@ func (s *Store) Prune(ctx context.Context, oldest time.Time, maxSize int64) (Pru
 		return res, err
 	}
 	defer lock.Unlock()
-	bundles, err := s.candidates()
+	bundles, broken, err := s.candidates()
 	if err != nil {
 		return res, err
+	}
+	for _, p := range broken {
+		if err := os.Remove(p); err != nil {
+			return res, err
+		}
 	}
 	leased, free, err := s.leases()
 	if err != nil {
@@ -123,18 +128,18 @@ func (s *Store) Prune(ctx context.Context, oldest time.Time, maxSize int64) (Pru
 	return res, errors.Join(s.sweep("tmp"), s.dropRefs())
 }
 
-// candidates lists the bundles; one whose record cannot be read is dropped.
-func (s *Store) candidates() ([]candidate, error) {
-	var out []candidate
-	err := s.each("bundles", func(d digest.Digest, path string, fi fs.FileInfo) error {
+// candidates lists the bundles, and the records that cannot be read.
+func (s *Store) candidates() (out []candidate, broken []string, err error) {
+	err = s.each("bundles", func(d digest.Digest, path string, fi fs.FileInfo) error {
 		r, ok := s.HasRecord(d)
 		if !ok {
-			return os.Remove(path)
+			broken = append(broken, path)
+			return nil
 		}
 		out = append(out, candidate{Record: r, used: fi.ModTime()})
 		return nil
 	})
-	return out, err
+	return out, broken, err
 }
 
 // leases tells which digests are in use, and holds the locks of all others.
