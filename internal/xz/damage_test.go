@@ -100,6 +100,8 @@ func TestGarbage(t *testing.T) {
 		{"odd padding", append(bytes.Clone(one), 0, 0, 0, 0, 0, 0), xz.ErrCorrupt},
 		{"odd padding between", bytes.Join([][]byte{one, {0, 0}, one}, nil), xz.ErrCorrupt},
 		{"padding first", append(make([]byte, 4), one...), xz.ErrFormat},
+		{"second magic cut", append(bytes.Clone(one), one[:3]...), xz.ErrTruncated},
+		{"second magic only", append(bytes.Clone(one), one[:6]...), xz.ErrTruncated},
 		{"second header only", append(bytes.Clone(one), one[:12]...), xz.ErrTruncated},
 	} {
 		t.Run(test.name, func(t *testing.T) {

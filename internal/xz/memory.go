@@ -53,11 +53,12 @@ func (m *memory) end() {
 	signal(m.freed)
 }
 
-// window returns a buffer of n bytes. more is what else the same block has or
-// will want, and together that must be at most the limit.
-func (m *memory) window(n, more int64) ([]byte, error) {
+// window returns a buffer of n bytes, or an idle one of at least enough. more is
+// what else the same block has or will want, and together that must be at most
+// the limit.
+func (m *memory) window(n, enough, more int64) ([]byte, error) {
 	for {
-		if b, ok := m.tryWindow(n, more); ok {
+		if b, ok := m.tryWindow(n, enough, more); ok {
 			return b, nil
 		}
 		if err := m.wait(); err != nil {
@@ -75,14 +76,14 @@ func (m *memory) wait() error {
 	}
 }
 
-func (m *memory) tryWindow(n, more int64) ([]byte, bool) {
+func (m *memory) tryWindow(n, enough, more int64) ([]byte, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	best := -1
 	for i, w := range m.windows {
 		// One that is much larger than it need be must not take away what the
 		// block still has to get: that would wait for ever.
-		if c := int64(cap(w)); c >= n && c+more <= m.limit && (best < 0 || cap(w) < cap(m.windows[best])) {
+		if c := int64(cap(w)); c >= enough && c+more <= m.limit && (best < 0 || better(c, int64(cap(m.windows[best])), n)) {
 			best = i
 		}
 	}
@@ -90,7 +91,7 @@ func (m *memory) tryWindow(n, more int64) ([]byte, bool) {
 		b := m.windows[best]
 		m.windows = append(m.windows[:best], m.windows[best+1:]...)
 		m.idle -= int64(cap(b))
-		return b[:n], true
+		return b[:min(n, int64(cap(b)))], true
 	}
 	if m.used-m.idle+n > m.limit {
 		return nil, false
@@ -98,6 +99,15 @@ func (m *memory) tryWindow(n, more int64) ([]byte, bool) {
 	m.trim(n)
 	m.used += n
 	return make([]byte, n), true
+}
+
+// better says whether a buffer of a bytes suits a wish for n better than one of
+// b bytes: large enough, but not larger than it need be.
+func better(a, b, n int64) bool {
+	if a >= n && b >= n {
+		return a < b
+	}
+	return a > b
 }
 
 // trim forgets idle buffers until n more bytes fit. The caller holds mu.
