@@ -7,7 +7,6 @@ import (
 	"hash"
 	"hash/crc32"
 	"hash/crc64"
-	"sync"
 )
 
 // checkType is the integrity check that a stream's flags name.
@@ -51,19 +50,21 @@ func (c checkType) size() int64 {
 	return 0
 }
 
-var crc64Table = sync.OnceValue(func() *crc64.Table { return crc64.MakeTable(crc64.ECMA) })
-
 // checksum computes one block's integrity check.
 type checksum struct {
 	kind   checkType
 	crc32  uint32
 	crc64  uint64
+	table  *crc64.Table
 	sha256 hash.Hash
 }
 
 func newChecksum(kind checkType) *checksum {
 	c := &checksum{kind: kind}
-	if kind == checkSHA256 {
+	switch kind {
+	case checkCRC64:
+		c.table = crc64.MakeTable(crc64.ECMA)
+	case checkSHA256:
 		c.sha256 = sha256.New()
 	}
 	return c
@@ -74,7 +75,7 @@ func (c *checksum) add(p []byte) {
 	case checkCRC32:
 		c.crc32 = crc32.Update(c.crc32, crc32.IEEETable, p)
 	case checkCRC64:
-		c.crc64 = crc64.Update(c.crc64, crc64Table(), p)
+		c.crc64 = crc64.Update(c.crc64, c.table, p)
 	case checkSHA256:
 		c.sha256.Write(p) // hash.Hash documents that it never fails
 	}

@@ -17,8 +17,8 @@ import (
 // damaged is what the damage tests start from: small, several blocks, two
 // streams.
 func damaged(t *testing.T, args string) []byte {
-	data := plain()[400_000:430_000]
-	b := compress(t, data, append(strings.Fields(args), "--block-size=10000")...)
+	data := plain()[400_000:416_000]
+	b := compress(t, data, append(strings.Fields(args), "--block-size=6000")...)
 	return append(b, compress(t, data[:3000], strings.Fields(args)...)...)
 }
 
@@ -40,10 +40,10 @@ func TestTruncated(t *testing.T) {
 			t.Parallel()
 			b := damaged(t, args)
 			first := len(b) - len(compress(t, plain()[400_000:403_000], strings.Fields(args)...))
-			for i := range 200 {
-				n := len(b) * i / 200
-				if i >= 100 { // and every length near the end
-					n = len(b) - (200 - i)
+			for i := range 120 {
+				n := len(b) * i / 60
+				if i >= 60 { // and every length near the end
+					n = len(b) - (120 - i)
 				}
 				if n == first {
 					continue // the first stream alone, which is whole
@@ -68,9 +68,9 @@ func TestBitFlips(t *testing.T) {
 			t.Parallel()
 			b := damaged(t, args)
 			// Each byte of headers, index and footer, and many of the data.
-			for bit := 0; bit < 8*len(b); bit += 11 {
+			for bit := 0; bit < 8*len(b); bit += 29 {
 				at := bit / 8
-				if at > 50 && at < len(b)-190 && bit%231 != 0 {
+				if at > 50 && at < len(b)-190 && bit%(29*16) != 0 {
 					continue
 				}
 				b[at] ^= 1 << (bit % 8)
@@ -100,6 +100,8 @@ func TestGarbage(t *testing.T) {
 		{"odd padding", append(bytes.Clone(one), 0, 0, 0, 0, 0, 0), xz.ErrCorrupt},
 		{"odd padding between", bytes.Join([][]byte{one, {0, 0}, one}, nil), xz.ErrCorrupt},
 		{"padding first", append(make([]byte, 4), one...), xz.ErrFormat},
+		{"second magic cut", append(bytes.Clone(one), one[:3]...), xz.ErrTruncated},
+		{"second magic only", append(bytes.Clone(one), one[:6]...), xz.ErrTruncated},
 		{"second header only", append(bytes.Clone(one), one[:12]...), xz.ErrTruncated},
 	} {
 		t.Run(test.name, func(t *testing.T) {

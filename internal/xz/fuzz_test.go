@@ -92,6 +92,24 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
+// FuzzLZMA finds out whether the library behind NewLZMAReader survives all
+// input, and that its errors are sorted.
+func FuzzLZMA(f *testing.F) {
+	data := plain()[300_000:301_500]
+	f.Add(compress(f, data, "--format=lzma"))
+	f.Add(compress(f, nil, "--format=lzma"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := xz.NewLZMAReader(bytes.NewReader(b), xz.Options{MemoryLimit: 16 << 20})
+		if err == nil {
+			_, err = io.Copy(io.Discard, io.LimitReader(r, 1<<20))
+			r.Close()
+		}
+		if err != nil && !known(err) {
+			t.Fatal(err)
+		}
+	})
+}
+
 // TestMutations is a short deterministic run of what FuzzReader does.
 func TestMutations(t *testing.T) {
 	path := testtool.Need(t, "xz", "apt-get install xz-utils")

@@ -10,7 +10,9 @@ type memory struct {
 	limit int64
 
 	mu      sync.Mutex
-	blocks  int   // in flight
+	blocks  int64 // in flight
+	input   int64 // what pieces may take
+	pieced  int64 // what pieces take, idle ones included
 	used    int64 // including what is idle
 	idle    int64
 	windows [][]byte // idle
@@ -22,14 +24,16 @@ func newMemory(limit int64, done <-chan struct{}) *memory {
 	return &memory{limit: limit, done: done, freed: make(chan struct{}, 1)}
 }
 
-// begin counts one more block in flight, once there are fewer than most. The
-// pendant is end.
-func (m *memory) begin(most int64) error {
+// begin counts one more block in flight, once there are fewer than p allows.
+// Its counterpart is end. From now on input that is read ahead leaves room for
+// the windows of as many blocks, so that it need not be dropped for them.
+func (m *memory) begin(p plan) error {
 	for {
 		m.mu.Lock()
-		ok := int64(m.blocks) < most
+		ok := m.blocks < p.inFlight
 		if ok {
 			m.blocks++
+			m.input = max(inputSize, m.limit-p.inFlight*(p.window+p.history))
 		}
 		m.mu.Unlock()
 		if ok {
@@ -49,11 +53,12 @@ func (m *memory) end() {
 	signal(m.freed)
 }
 
-// window returns a buffer of n bytes. more is what else the same block has or
-// will want, and together that must be at most the limit.
-func (m *memory) window(n, more int64) ([]byte, error) {
+// window returns a buffer of n bytes, or an idle one of at least enough. more is
+// what else the same block has or will want, and together that must be at most
+// the limit.
+func (m *memory) window(n, enough, more int64) ([]byte, error) {
 	for {
-		if b, ok := m.tryWindow(n, more); ok {
+		if b, ok := m.tryWindow(n, enough, more); ok {
 			return b, nil
 		}
 		if err := m.wait(); err != nil {
@@ -71,14 +76,14 @@ func (m *memory) wait() error {
 	}
 }
 
-func (m *memory) tryWindow(n, more int64) ([]byte, bool) {
+func (m *memory) tryWindow(n, enough, more int64) ([]byte, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	best := -1
 	for i, w := range m.windows {
 		// One that is much larger than it need be must not take away what the
 		// block still has to get: that would wait for ever.
-		if c := int64(cap(w)); c >= n && c+more <= m.limit && (best < 0 || cap(w) < cap(m.windows[best])) {
+		if c := int64(cap(w)); c >= enough && c+more <= m.limit && (best < 0 || better(c, int64(cap(m.windows[best])), n)) {
 			best = i
 		}
 	}
@@ -86,7 +91,7 @@ func (m *memory) tryWindow(n, more int64) ([]byte, bool) {
 		b := m.windows[best]
 		m.windows = append(m.windows[:best], m.windows[best+1:]...)
 		m.idle -= int64(cap(b))
-		return b[:n], true
+		return b[:min(n, int64(cap(b)))], true
 	}
 	if m.used-m.idle+n > m.limit {
 		return nil, false
@@ -94,6 +99,15 @@ func (m *memory) tryWindow(n, more int64) ([]byte, bool) {
 	m.trim(n)
 	m.used += n
 	return make([]byte, n), true
+}
+
+// better says whether a buffer of a bytes suits a wish for n better than one of
+// b bytes: large enough, but not larger than it need be.
+func better(a, b, n int64) bool {
+	if a >= n && b >= n {
+		return a < b
+	}
+	return a > b
 }
 
 // trim forgets idle buffers until n more bytes fit. The caller holds mu.
@@ -106,6 +120,7 @@ func (m *memory) trim(n int64) {
 	}
 	for m.used+n > m.limit && len(m.pieces) > 0 {
 		m.pieces = m.pieces[:len(m.pieces)-1]
+		m.pieced -= pieceSize
 		m.used -= pieceSize
 		m.idle -= pieceSize
 	}
@@ -141,10 +156,11 @@ func (m *memory) tryPiece() ([]byte, bool) {
 		m.idle -= pieceSize
 		return b, true
 	}
-	if m.used-m.idle+pieceSize > m.limit {
+	if m.pieced+pieceSize > m.input || m.used-m.idle+pieceSize > m.limit {
 		return nil, false
 	}
 	m.trim(pieceSize)
+	m.pieced += pieceSize
 	m.used += pieceSize
 	return make([]byte, pieceSize), true
 }

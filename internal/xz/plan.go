@@ -10,6 +10,7 @@ import (
 type plan struct {
 	history  int64 // dictionary beside the window, for filtered blocks
 	window   int64
+	enough   int64 // a window of this size that is there does as well
 	inFlight int64 // how many such blocks may be there at the same time
 }
 
@@ -59,6 +60,12 @@ func (o Options) plan(h *blockHeader, uncompressed, queued int64, alone bool) (p
 		p.inFlight = 2
 	}
 	p.window = min(p.window, o.MemoryLimit-p.history-inputSize)
+	p.enough = p.window
+	if p.window < full {
+		// Blocks differ in their compressed size, and so would their windows,
+		// of which none would do for the next block.
+		p.enough = max(least, p.window/4*3)
+	}
 	return p, nil
 }
 
@@ -73,16 +80,16 @@ func (r *reader) prepare(b *block, queued int64, alone bool) error {
 		return b.wrap(err)
 	}
 	b.chain = chain
-	if err := r.mem.begin(p.inFlight); err != nil {
+	if err := r.mem.begin(p); err != nil {
 		return err
 	}
-	buf, err := r.mem.window(p.window, p.history+inputSize)
+	buf, err := r.mem.window(p.window, p.enough, p.history+inputSize)
 	if err != nil {
 		return err
 	}
 	b.win = newWindow(buf, r.done)
 	if chain != nil {
-		if b.history, err = r.mem.window(p.history, int64(cap(buf))+inputSize); err != nil {
+		if b.history, err = r.mem.window(p.history, p.history, int64(cap(buf))+inputSize); err != nil {
 			return err
 		}
 	}

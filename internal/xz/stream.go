@@ -199,8 +199,10 @@ func (f *streamFeeder) end(sum *indexSum) error {
 // nextStream skips stream padding and reads the header of a further stream.
 func (f *streamFeeder) nextStream() (bool, error) {
 	var b [headerSize]byte
+	var n int
+	var err error
 	for {
-		n, err := io.ReadFull(f.in, b[:4])
+		n, err = io.ReadFull(f.in, b[:4])
 		if err == io.EOF {
 			return false, nil
 		}
@@ -214,16 +216,26 @@ func (f *streamFeeder) nextStream() (bool, error) {
 			return false, err
 		}
 	}
-	if !bytes.Equal(b[:4], headerMagic[:4]) {
-		return false, corrupt("neither padding nor a further stream follows, but % x", b[:4])
-	}
-	if _, err := io.ReadFull(f.in, b[4:]); err != nil {
+	if err := f.rest(b[:], n, err); err != nil {
 		return false, err
 	}
-	var err error
 	f.check, err = parseHeader(b[:])
-	if err == ErrFormat {
-		err = corrupt("neither padding nor a further stream follows, but % x", b[:6])
-	}
 	return err == nil, err
+}
+
+// rest reads the rest of the stream header b, of which the first n bytes were
+// read with the given error.
+func (f *streamFeeder) rest(b []byte, n int, err error) error {
+	if err == nil {
+		var k int
+		k, err = io.ReadFull(f.in, b[n:])
+		n += k
+	}
+	if err != nil && truncated(err) != ErrTruncated {
+		return err // the source's own
+	}
+	if k := min(n, len(headerMagic)); !bytes.Equal(b[:k], headerMagic[:k]) {
+		return corrupt("neither padding nor a further stream follows, but % x", b[:k])
+	}
+	return err
 }
