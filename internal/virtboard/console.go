@@ -13,6 +13,7 @@ const overrun = 1 << 20
 // uart is the board's serial line: it outlives the QEMU processes that drive it.
 type uart struct {
 	mu    sync.Mutex
+	ended bool // ports that are opened from now on are closed
 	ports map[*port]struct{}
 	tx    chan []byte // what the host types, to the running QEMU
 	off   chan struct{}
@@ -29,7 +30,11 @@ func (u *uart) open() *port {
 	p := &port{uart: u, closed: make(chan struct{}), arrived: make(chan struct{}, 1)}
 	u.mu.Lock()
 	u.ports[p] = struct{}{}
+	ended := u.ended
 	u.mu.Unlock()
+	if ended {
+		p.Close()
+	}
 	return p
 }
 
@@ -74,6 +79,7 @@ func (u *uart) deliver(b []byte) {
 // close pulls all ports out.
 func (u *uart) close() {
 	u.mu.Lock()
+	u.ended = true
 	ports := make([]*port, 0, len(u.ports))
 	for p := range u.ports {
 		ports = append(ports, p)

@@ -101,6 +101,12 @@ func (n *Network) local(ctx context.Context, network, address string) (tcpip.Ful
 	if err := ctx.Err(); err != nil {
 		return none, err
 	}
+	n.mu.Lock()
+	closed := n.closed
+	n.mu.Unlock()
+	if closed {
+		return none, ErrClosed
+	}
 	host, service, err := net.SplitHostPort(address)
 	if err != nil {
 		return none, err
