@@ -85,7 +85,7 @@ func compile(opts []expect.ExpectOpt, matchers []expect.Matcher, limit int) ([]t
 				}
 				return m
 			}}
-			t.scan, t.ended = custom, func(err error) bool { return custom.fresh().Match(err) }
+			t.scan, t.ended = custom, custom.ended
 		}
 		targets[i] = t
 	}
