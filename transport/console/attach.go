@@ -163,7 +163,7 @@ func (c *Console) forward(ctx context.Context, in *input, esc *escape) error {
 		n, err := in.read(buf)
 		out, left := esc.feed(buf[:n])
 		if len(out) > 0 {
-			if err := c.Send(ctx, string(out)); err != nil {
+			if err := c.send(ctx, string(out)); err != nil {
 				if ctx.Err() != nil {
 					return nil // somebody else ended it and knows why
 				}

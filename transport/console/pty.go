@@ -128,7 +128,7 @@ func (c *Console) fromProgram(ctx context.Context, e end) {
 	for {
 		n, err := e.Read(buf)
 		if n > 0 {
-			if err := c.Send(ctx, string(buf[:n])); err != nil {
+			if err := c.send(ctx, string(buf[:n])); err != nil {
 				return
 			}
 		}

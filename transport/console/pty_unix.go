@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	expect "github.com/Netflix/go-expect"
 	"github.com/creack/pty"
@@ -65,7 +66,7 @@ func (c *Console) ExpectConsole(ctx context.Context, opts ...expect.ConsoleOpt) 
 		}
 		return nil
 	})
-	ec, err := expect.NewConsole(append(opts, expect.WithCloser(stop))...)
+	ec, err := expect.NewConsole(append(slices.Clone(opts), expect.WithCloser(stop))...)
 	if err != nil {
 		return nil, c.fail("pty", nil, unsupported(err))
 	}
