@@ -16,6 +16,7 @@ require (
 	go.yaml.in/yaml/v3 v3.0.6
 	golang.org/x/sync v0.22.0
 	golang.org/x/sys v0.47.0
+	golang.org/x/term v0.36.0
 	gvisor.dev/gvisor v0.0.0-20240916094835-a174eb65023f
 	oras.land/oras-go/v2 v2.6.2
 )

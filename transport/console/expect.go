@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strings"
+	"log/slog"
 
 	expect "github.com/Netflix/go-expect"
 )
@@ -87,17 +87,17 @@ func (c *Console) Expect(ctx context.Context, opts ...expect.ExpectOpt) (*Match,
 	if err := c.await(ctx, s); err != nil {
 		wanted := make([]string, len(targets))
 		for i, t := range targets {
-			wanted[i] = t.name
+			wanted[i] = c.describe(t.matcher.Criteria())
 		}
 		return nil, c.fail("expect", wanted, err)
 	}
 	m := s.match
-	if c.log.Enabled(ctx, levelDebug) {
-		c.log.DebugContext(ctx, "console match", "index", m.Index, "text", c.redact(m.Text), "before", len(m.Before), "dropped", m.Dropped)
+	if c.log.Enabled(ctx, slog.LevelDebug) {
+		c.log.DebugContext(ctx, "console match", "index", m.Index, "text", clip(c.redact(m.Text)), "before", len(m.Before), "dropped", m.Dropped)
 	}
 	if cb, ok := targets[m.Index].matcher.(expect.CallbackMatcher); ok {
 		if err := cb.Callback(bytes.NewBufferString(m.Before + m.Text)); err != nil {
-			return m, c.fail("expect", []string{targets[m.Index].name}, fmt.Errorf("callback after the match: %w", err))
+			return m, c.fail("expect", []string{c.describe(targets[m.Index].matcher.Criteria())}, fmt.Errorf("callback after the match: %w", err))
 		}
 	}
 	return m, nil
@@ -208,7 +208,7 @@ func (c *Console) take(index int, scan scanner, end int64) (*Match, error) {
 func (c *Console) Discard() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := strings.Clone(string(c.win.live()))
+	s := string(c.win.live())
 	c.win.consume(c.win.end())
 	if c.active != nil {
 		c.active.restart(c.win.start)
