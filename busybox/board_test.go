@@ -23,7 +23,7 @@ const howBusybox = "apt-get install busybox-static"
 
 // limit is for conversations that take milliseconds, on a machine that may be
 // busy with everything else.
-const limit = 60 * time.Second
+const limit = 40 * time.Second
 
 // program starts a program on a pseudo-terminal of its own, as nobody where the
 // test runs as root, so that no test touches this machine's kernel settings.

@@ -114,7 +114,7 @@ func (w *watch) session() bool { return w.last == omenSession }
 
 // err is the error for the death that was seen.
 func (w *watch) err(op, cmd string) error {
-	e := &Error{Op: op, Command: cmd, Tail: firstLines(w.text.String()), Err: ErrReset,
+	e := &Error{Op: op, Command: cmd, Tail: firstLines(w.text.String(), 2048), Err: ErrReset,
 		Detail: "the session is over; log in again after the board has booted"}
 	if w.dead == omenPanic {
 		e.Err = ErrPanic
@@ -134,10 +134,10 @@ func (panicOOM) Unwrap() []error { return []error{ErrPanic, ErrOutOfMemory} }
 
 // firstLines keeps the start of the panic text, which names the cause, within
 // what an error message shows.
-func firstLines(s string) string {
+func firstLines(s string, n int) string {
 	s = strings.ReplaceAll(s, "\r", "")
-	if len(s) > 2048 {
-		s = s[:2048]
+	if len(s) > n {
+		s = s[:n]
 	}
 	return strings.TrimSpace(s)
 }

@@ -77,8 +77,12 @@ func (e *Error) Error() string {
 	if e.Detail != "" {
 		fmt.Fprintf(&b, ": %s", e.Detail)
 	}
-	if t := lastLines(e.Tail, 6, 400); t != "" {
-		fmt.Fprintf(&b, "; last console lines: %q", t)
+	t := lastLines(e.Tail, 6, 400)
+	if errors.Is(e.Err, ErrPanic) || errors.Is(e.Err, ErrReset) {
+		t = firstLines(e.Tail, 400) // the first line of a panic says why
+	}
+	if t != "" {
+		fmt.Fprintf(&b, "; console: %q", t)
 	}
 	return b.String()
 }

@@ -16,6 +16,7 @@ const (
 	refuseTime  = 2 * time.Second        // ... and a login prompt that cannot be answered certainly is
 	firstNudge  = 3 * time.Second        // silence before the first key is pressed
 	longNudge   = 10 * time.Second       // and the longest later
+	refusedTime = 6 * time.Second        // login waits for three seconds before it refuses
 	maxRefusals = 2                      // a key may have been lost in the first
 	loginText   = 16 << 10               // bytes of boot log that are looked at together
 )
@@ -201,13 +202,18 @@ func (s *Shell) reach(ctx context.Context) error {
 			} else {
 				err = typed("\n")
 			}
-			ap.nudge = min(2*ap.nudge, longNudge)
+			if ap.nudges > 1 {
+				ap.nudge = min(2*ap.nudge, longNudge)
+			}
 		}
 		if err != nil {
 			return err
 		}
 		wait = ap.nudge
-		if ap.user || hint == hintShell {
+		switch {
+		case hint == hintPassword:
+			wait = refusedTime
+		case ap.user || hint == hintShell:
 			wait = firstNudge
 		}
 	}

@@ -87,6 +87,7 @@ func rootProgram(t *testing.T, argv ...string) *os.File {
 }
 
 func TestLoginThroughGetty(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		login busybox.Login
@@ -95,11 +96,12 @@ func TestLoginThroughGetty(t *testing.T) {
 		{"no password", busybox.Login{Username: "root"}, nil},
 		{"password", busybox.Login{Username: "tester", Password: "geheim 1", LoginPrompt: "login: "}, nil},
 		{"wrong password", busybox.Login{Username: "tester", Password: "geheim 2"}, busybox.ErrLoginIncorrect},
-		{"unknown user", busybox.Login{Username: "nobody", Password: "x"}, busybox.ErrLoginIncorrect},
+		{"unknown user", busybox.Login{Username: "nobody", Password: "s3cret99"}, busybox.ErrLoginIncorrect},
 		{"no user name", busybox.Login{}, busybox.ErrLoginRequired},
 		{"password not configured", busybox.Login{Username: "tester"}, busybox.ErrLoginRequired},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			s := session(t, getty(t), busybox.WithLogin(tc.login))
 			err := s.Login(ctx(t))
 			if !errors.Is(err, tc.want) || (err != nil && tc.want == nil) {
@@ -128,9 +130,11 @@ func TestLoginThroughGetty(t *testing.T) {
 
 // A shell with every prompt that boards have, and none of them configured.
 func TestLoginFindsTheShellWhateverItsPrompt(t *testing.T) {
+	t.Parallel()
 	bb := testtool.Need(t, "busybox", howBusybox)
 	for _, prompt := range []string{"# ", "$ ", "/ # ", "", "ready ", "board> ", "\x1b[1;32mroot@dut\x1b[0m:~# ", "=> ", "login: # "} {
 		t.Run(prompt, func(t *testing.T) {
+			t.Parallel()
 			s := session(t, program(t, bb, "env", "PS1="+prompt, bb, "sh", "-i"))
 			login(t, s)
 			if got := run(t, s, "echo a"); got != "a\n" {
@@ -141,6 +145,7 @@ func TestLoginFindsTheShellWhateverItsPrompt(t *testing.T) {
 }
 
 func TestLoginOtherShells(t *testing.T) {
+	t.Parallel()
 	for _, argv := range [][]string{{"dash", "-i"}, {"bash", "-i"}, {"bash", "--posix", "-i"}} {
 		t.Run(strings.Join(argv, " "), func(t *testing.T) {
 			argv[0] = testtool.Need(t, argv[0], "apt-get install "+argv[0])
@@ -166,6 +171,7 @@ func TestLoginOtherShells(t *testing.T) {
 
 // What the board prints while it boots is full of prompts that are none.
 func TestLoginDuringBoot(t *testing.T) {
+	t.Parallel()
 	bb := testtool.Need(t, "busybox", howBusybox)
 	boot := `echo 'U-Boot SPL 2023.01 (Jan 01 2023)'; echo 'U-Boot 2023.01 (Jan 01 2023)'
 echo '## Flattened Device Tree blob at 43000000'; printf '#'; sleep 1; echo '# Loading'
@@ -174,13 +180,14 @@ echo '[    0.000000] Booting Linux on physical CPU 0x0000000000 [0x411fd070]'
 echo '[    0.000000] Linux version 6.1.0 (gcc 12)'
 printf '[    1.0] login: '; sleep 1; echo 'is what I would print'
 `
-	for _, tc := range []struct{ name, last, out string }{
-		{"activate", "printf '\nPlease press Enter to activate this console. '; read x; exec sh -i", ""},
-		{"activate, then noise", "printf '\nPlease press Enter to activate this console. '; echo '[    2.123456] random: crng init done'; read x; exec sh -i", ""},
-		{"broken login prompt", "printf 'imx8 l'; printf '[   21.720000] caam: registered\n'; printf 'ogin: '; read u; [ \"$u\" = root ] && exec sh -i", ""},
-		{"login prompt that goes on only after a newline", "while :; do read u; [ \"$u\" = root ] && exec sh -i; printf 'imx8 login: '; done", ""},
+	for _, tc := range []struct{ name, last string }{
+		{"activate", "printf '\nPlease press Enter to activate this console. '; read x; exec sh -i"},
+		{"activate, then noise", "printf '\nPlease press Enter to activate this console. '; echo '[    2.123456] random: crng init done'; read x; exec sh -i"},
+		{"broken login prompt", "printf 'imx8 l'; printf '[   21.720000] caam: registered\n'; printf 'ogin: '; while :; do read u; [ \"$u\" = root ] && exec sh -i; printf 'imx8 login: '; done"},
+		{"login prompt that goes on only after a newline", "while :; do read u; [ \"$u\" = root ] && exec sh -i; printf 'imx8 login: '; done"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			s := session(t, program(t, bb, "sh", "-c", boot+tc.last), busybox.WithLogin(busybox.Login{Username: "root"}))
 			login(t, s)
 			if got := run(t, s, "echo a"); got != "a\n" {
@@ -191,6 +198,7 @@ printf '[    1.0] login: '; sleep 1; echo 'is what I would print'
 }
 
 func TestLoginFailures(t *testing.T) {
+	t.Parallel()
 	bb := testtool.Need(t, "busybox", howBusybox)
 	mine := errors.New("not bootable")
 	for _, tc := range []struct {
@@ -203,6 +211,7 @@ func TestLoginFailures(t *testing.T) {
 		{"configured", "echo 'Bad Linux ARM64 Image magic!'", "Bad Linux", mine},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			s := session(t, program(t, bb, "sh", "-c", tc.boot+"; sleep 1000"),
 				busybox.WithFailures(busybox.Failure{Pattern: regexp.MustCompile(`Bad Linux ARM64 Image magic!`), Err: mine}))
 			err := s.Login(ctx(t))
@@ -214,6 +223,7 @@ func TestLoginFailures(t *testing.T) {
 }
 
 func TestLoginTimeout(t *testing.T) {
+	t.Parallel()
 	s := session(t, program(t, testtool.Need(t, "busybox", howBusybox), "sleep", "1000"))
 	short, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()

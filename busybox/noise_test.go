@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +18,8 @@ import (
 // line is a serial line with faults, between the host and a real shell.
 type line struct {
 	io.ReadWriteCloser
+	in      chan []byte
+	wake    chan struct{}
 	mu      sync.Mutex
 	rand    *rand.Rand
 	kernel  float64 // chance that a kernel message breaks in, per byte from the board
@@ -30,7 +31,19 @@ type line struct {
 }
 
 func newLine(rwc io.ReadWriteCloser, seed uint64) *line {
-	return &line{ReadWriteCloser: rwc, rand: rand.New(rand.NewPCG(seed, 0))}
+	l := &line{ReadWriteCloser: rwc, rand: rand.New(rand.NewPCG(seed, 0)), in: make(chan []byte), wake: make(chan struct{}, 1)}
+	go func() { // ends when the console closes rwc
+		defer close(l.in)
+		for {
+			buf := make([]byte, 4096)
+			n, err := rwc.Read(buf)
+			if err != nil {
+				return
+			}
+			l.in <- buf[:n]
+		}
+	}()
+	return l
 }
 
 // set changes the line's faults.
@@ -50,14 +63,18 @@ func (l *line) Read(b []byte) (int, error) {
 			return n, nil
 		}
 		l.mu.Unlock()
-		buf := make([]byte, 4096)
-		n, err := l.ReadWriteCloser.Read(buf)
-		if err != nil {
-			return 0, err
+		var buf []byte
+		select {
+		case got, ok := <-l.in:
+			if !ok {
+				return 0, io.EOF
+			}
+			buf = got
+		case <-l.wake:
 		}
 		l.mu.Lock()
 		if l.taken == "" {
-			for _, c := range buf[:n] {
+			for _, c := range buf {
 				if l.rand.Float64() < l.kernel {
 					l.faults++
 					l.pending = fmt.Appendf(l.pending, "[%5d.%06d] mmc%d: host does not support reading read-only switch\r\n", l.rand.IntN(9999), l.rand.IntN(1e6), l.rand.IntN(9))
@@ -102,18 +119,19 @@ func (l *line) take(text string) {
 	defer l.mu.Unlock()
 	l.taken = text
 	l.pending = append(l.pending, text...)
+	l.wake <- struct{}{}
 }
 
 // noisy is a session on a line, logged in while the line is good.
 func noisy(t *testing.T, seed uint64, opts ...busybox.Option) (*busybox.Shell, *line) {
 	t.Helper()
-	var f *os.File = program(t, busyboxArgs(t)...)
-	l := newLine(f, seed)
+	l := newLine(program(t, busyboxArgs(t)...), seed)
 	s := session(t, l, opts...)
 	return s, l
 }
 
 func TestKernelMessagesAnywhere(t *testing.T) {
+	t.Parallel()
 	s, l := noisy(t, 1)
 	login(t, s)
 	l.set(0.02, 0, 0)
@@ -133,6 +151,7 @@ func TestKernelMessagesAnywhere(t *testing.T) {
 }
 
 func TestLoginAmongKernelMessages(t *testing.T) {
+	t.Parallel()
 	s, l := noisy(t, 2)
 	l.set(0.002, 0, 0)
 	login(t, s)
@@ -144,13 +163,14 @@ func TestLoginAmongKernelMessages(t *testing.T) {
 // A command on a line that loses and doubles typed characters is run as it is
 // or not at all.
 func TestTypedCharactersGetLost(t *testing.T) {
+	t.Parallel()
 	s, l := noisy(t, 3)
 	login(t, s)
 	l.set(0, 1.0/400, 0)
 	right, refused := 0, 0
 	run(t, s, ": >log")
 	began := time.Now()
-	for i := 0; i < 60 && time.Since(began) < 30*time.Second; i++ {
+	for i := 0; i < 60 && time.Since(began) < 8*time.Second; i++ {
 		want := fmt.Sprintf("%d %s", i, strings.Repeat("abc/def ", 10))
 		out, err := s.Run(ctx(t), "echo '"+want+"' | tee -a log")
 		switch {
@@ -178,6 +198,7 @@ func TestTypedCharactersGetLost(t *testing.T) {
 }
 
 func TestUploadOverABadLine(t *testing.T) {
+	t.Parallel()
 	s, l := noisy(t, 4)
 	login(t, s)
 	l.set(0.0005, 1.0/3000, 1.0/5000)

@@ -9,23 +9,30 @@ import (
 
 const (
 	recoverTime = 30 * time.Second // to get the shell back after a command was stopped
-	rungTime    = 3 * time.Second  // for each way to stop it
+	rungTime    = 2 * time.Second  // for each way to stop it
+	// lastRungTime is for boards that are busy with something else.
+	lastRungTime = 8 * time.Second
 )
 
 // ladder is what is typed to get a shell back, one after the other: nothing,
 // an end for a reader or quotation, interrupt, quit, and stop, after which the
 // stopped job is killed.
-var ladder = []string{"", "\x15\n#.\n", "\x03", "\x03", "\x1c", "\x1a"}
+var ladder = []string{"", "\x15\n#.\n", "\x03", "\x03", "\x1c", "\x1a", "\x03"}
 
 // climb types the rungs until a shell answers.
 func (s *Shell) climb(ctx context.Context, rungs []string) (a answer, rung string, err error) {
 	m := newMark() // one for all: an answer that comes late is an answer
 	var got []byte
-	for _, rung = range rungs {
+	for i := range rungs {
+		rung = rungs[i]
 		if err := s.c.Send(ctx, rung+m.question()); err != nil {
 			return a, rung, err
 		}
-		for until := time.Now().Add(rungTime); ; {
+		wait := rungTime
+		if i == len(rungs)-1 {
+			wait = lastRungTime
+		}
+		for until := time.Now().Add(wait); ; {
 			left := time.Until(until)
 			if left <= 0 {
 				break
@@ -97,7 +104,10 @@ func (s *Shell) interrupted(ctx context.Context, op, cmd string, cause error, wh
 		if !s.env.tty {
 			hint = "; the shell has no controlling terminal, so Ctrl-C reaches nobody: power-cycle the board, or start the shell with setsid cttyhack in the initramfs"
 		}
-		return &Error{Op: op, Command: cmd, Err: fmt.Errorf("%w; %w", cause, ErrShellLost), Tail: tail, Detail: when + hint}
+		if !errors.Is(err, ErrShellLost) {
+			err = fmt.Errorf("%w: %w", ErrShellLost, err)
+		}
+		return &Error{Op: op, Command: cmd, Err: fmt.Errorf("%w; %w", cause, err), Tail: tail, Detail: when + hint}
 	}
 }
 
@@ -112,7 +122,7 @@ func (s *Shell) explain(op, cmd string, err error, format string, args ...any) e
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		detail = "no answer from the shell in time: " + detail
 	}
-	return &Error{Op: op, Command: cmd, Err: err, Detail: detail, Tail: s.tail()}
+	return s.fail(op, cmd, err, "%s", detail)
 }
 
 // died collects what the board still has to say about its death and makes the

@@ -190,11 +190,14 @@ func (s *Shell) piece(ctx context.Context, text, prev string) (string, error) {
 		switch {
 		case err == nil && got == text:
 			return m.a, nil
-		case err != nil && !errors.Is(err, ErrShellLost):
+		case err == nil:
+			s.cfg.log.Warn("busybox: a command arrived damaged on the board, typing it again")
+			continue
+		case !errors.Is(err, ErrShellLost):
 			return "", err
 		}
-		s.cfg.log.Warn("busybox: a command arrived damaged on the board, typing it again", "silent", err != nil)
-		if a, err := s.ask(ctx, tries, s.unstick(try)); err != nil {
+		s.cfg.log.Warn("busybox: the board did not take a command, typing it again")
+		if a, err := s.ask(ctx, 3, s.unstick(try)); err != nil {
 			return "", err
 		} else if a.name != s.nonce {
 			s.lost = true

@@ -106,6 +106,7 @@ func TestRunRefusesWhatATerminalWouldEat(t *testing.T) {
 }
 
 func TestHangingCommandIsStopped(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct{ name, cmd string }{
 		{"sleeps", "echo started; sleep 1000"},
 		{"loops in the shell", "echo started; while :; do :; done"},
@@ -113,6 +114,7 @@ func TestHangingCommandIsStopped(t *testing.T) {
 		{"ignores interrupt and quit", `echo started; sh -c 'trap "" INT QUIT; while :; do :; done'`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
 			s := loggedIn(t)
 			short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()

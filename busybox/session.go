@@ -13,6 +13,8 @@ import (
 const (
 	answerTime = 2 * time.Second // doubled with each try
 	tries      = 5
+	// longestAnswer is where the doubling ends.
+	longestAnswer = 8 * time.Second
 )
 
 // boardFunctions are loaded into the inner shell. They use builtins only.
@@ -43,7 +45,7 @@ func (s *Shell) patiently(ctx context.Context, n int, patience time.Duration, te
 		var got strings.Builder
 		var filter kmsgFilter
 		for {
-			chunk, err := s.stream.read(ctx, patience<<try)
+			chunk, err := s.stream.read(ctx, min(patience<<try, longestAnswer))
 			if err != nil {
 				return err
 			}

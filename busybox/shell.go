@@ -2,6 +2,7 @@ package busybox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -189,7 +190,12 @@ func bounded(ctx context.Context, d time.Duration) (context.Context, context.Can
 
 // fail makes an error of this session with the console's last lines.
 func (s *Shell) fail(op, cmd string, err error, format string, args ...any) error {
-	return &Error{Op: op, Command: cmd, Err: err, Detail: fmt.Sprintf(format, args...), Tail: s.tail()}
+	e := &Error{Op: op, Command: cmd, Err: err, Detail: fmt.Sprintf(format, args...)}
+	var ce *console.Error
+	if !errors.As(err, &ce) { // which has the last lines already
+		e.Tail = s.tail()
+	}
+	return e
 }
 
 // tail is what the console showed last, for errors, without this package's own
