@@ -52,14 +52,15 @@ func (m mark) close() string { return ":" + m.b + "." + m.a + ">" }
 // and the prompt to put back, and _fx, which is set there only.
 
 // question asks the shell that listens for its state. It changes nothing, so
-// it may be asked any number of times, and any POSIX shell understands it.
+// it may be asked any number of times, and any POSIX shell understands it. It
+// has no quotation marks: one that gets lost would swallow all that follows.
 func (m mark) question() string {
-	return `echo "<` + m.a + `.""` + m.b + `:$_fn:$_fd:$_fs:$?:$_fq:$_fs>"` + "\n"
+	return `echo \<` + m.a + `.\` + m.b + `:$_fn:$_fd:$_fs:$?:$_fq:$_fs\>` + "\n"
 }
 
 // value asks for the value of a shell expression.
 func (m mark) value(expr string) string {
-	return `echo "<` + m.a + `.""` + m.b + `:` + expr + `:` + m.b + `.""` + m.a + `>"` + "\n"
+	return `echo \<` + m.a + `.\` + m.b + `:` + expr + `:` + m.b + `.\` + m.a + `\>` + "\n"
 }
 
 // answer is the answer to a question.

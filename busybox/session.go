@@ -2,6 +2,7 @@ package busybox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -164,43 +165,47 @@ func (s *Shell) enter(ctx context.Context) error {
 	if !s.env.printk {
 		s.cfg.log.Debug("busybox: the kernel's console messages stay as they are: /proc/sys/kernel/printk cannot be written")
 	}
-	start, err := s.starter(ctx)
+	starts, err := s.starters(ctx)
 	if err != nil {
 		return err
 	}
-	return s.inner(ctx, start)
+	for _, start := range starts {
+		if err = s.inner(ctx, start); !errors.Is(err, errNotInner) {
+			break
+		}
+	}
+	if err != nil || s.env.tty {
+		return err
+	}
+	st, err := s.outer(ctx, `(:</dev/tty)2>/dev/null`, `$?`, reNumber)
+	if s.env.tty = st == "0"; err == nil && !s.env.tty {
+		s.cfg.log.Warn("busybox: the shell has no controlling terminal; a command that hangs cannot be stopped from the console")
+	}
+	return err
 }
 
-// starter returns the command that starts the inner shell, and finds out
-// whether Ctrl-C will reach what runs in it.
-func (s *Shell) starter(ctx context.Context) (string, error) {
+// errNotInner says that a way to start the inner shell did not start any.
+var errNotInner = errors.New("the inner shell did not start")
+
+// starters returns the commands to start the inner shell with, best first.
+func (s *Shell) starters(ctx context.Context) ([]string, error) {
 	st, err := s.outer(ctx, `(:</dev/tty)2>/dev/null`, `$?`, reNumber)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if s.env.tty = st == "0"; s.env.tty {
-		return "sh -i", nil
+		return []string{"sh -i"}, nil
 	}
 	// A session leader that ends hangs up its terminal for everybody who has
 	// it open, except through /dev/console: only there the outer shell survives.
 	in, err := s.outer(ctx, ``, `$(readlink /proc/self/fd/0)`, reStdin)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if in == "/dev/console" {
-		for _, with := range []string{"setsid -c", "setsid cttyhack"} {
-			st, err := s.outer(ctx, with+` sh -c ':</dev/tty' 2>/dev/null`, `$?`, reNumber)
-			if err != nil {
-				return "", err
-			}
-			if st == "0" {
-				s.env.tty = true
-				return with + " sh -i", nil
-			}
-		}
+		return []string{"setsid -c sh -i", "setsid cttyhack sh -i", "sh -i"}, nil
 	}
-	s.cfg.log.Warn("busybox: the shell has no controlling terminal; a command that hangs cannot be stopped from the console", "stdin", in)
-	return "sh -i", nil
+	return []string{"sh -i"}, nil
 }
 
 // inner starts the inner shell from the outer one and loads it.
@@ -210,12 +215,17 @@ func (s *Shell) inner(ctx context.Context, start string) error {
 	setup := "[ -z \"$_fx\" ]||{ PS1= PS2= ENV= " + start + ";_fq=$?;}\n" +
 		"[ -n \"$_fx\" ]||_fn=" + name + " _fq= _fd= _fs= _fy=- _fv=- _fc= _fp=\n"
 	m := newMark()
+	var a answer
 	err := s.converse(ctx, tries, setup+m.question(), func(text string) bool {
-		a, _, _, ok := findAnswer([]byte(text), m)
-		return ok && a.name == name && a.quit == ""
+		var ok bool
+		a, _, _, ok = findAnswer([]byte(text), m)
+		return ok
 	})
 	if err != nil {
 		return fmt.Errorf("%w after starting %q", err, start)
+	}
+	if a.name != name {
+		return fmt.Errorf("%w: %q ended with status %q", errNotInner, start, a.quit)
 	}
 	s.nonce = name
 	if _, err := s.outer(ctx, "_fw='\n'", `${#_fw}`, regexp.MustCompile(`^1$`)); err != nil {
