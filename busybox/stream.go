@@ -1,0 +1,88 @@
+package busybox
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	expect "github.com/Netflix/go-expect"
+
+	"github.com/dutflash/dutflash/transport/console"
+)
+
+// anything matches as soon as there is one byte.
+var anything = expect.RegexpPattern(`(?s).`)
+
+// stream hands out the console's bytes in order, and keeps an eye on them.
+type stream struct {
+	c *console.Console
+	w watch
+	// dropped counts bytes that the console could not keep, because more
+	// arrived than its window holds before they were read here.
+	dropped int64
+
+	mu   sync.Mutex
+	last []byte // the last bytes seen, for errors
+}
+
+const recentBytes = 4096
+
+// read returns what has arrived, waiting at most max for the first byte. No
+// bytes and no error means that max has passed in silence. The error is ctx's
+// or the console's.
+func (st *stream) read(ctx context.Context, max time.Duration) (string, error) {
+	wctx, cancel := context.WithTimeout(ctx, max)
+	m, err := st.c.Expect(wctx, anything)
+	cancel()
+	switch {
+	case err == nil:
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "", nil
+	default:
+		return "", err
+	}
+	st.dropped += m.Dropped
+	text := m.Before + m.Text + st.c.Discard()
+	st.note(text)
+	return text, nil
+}
+
+// drain takes what has arrived without waiting.
+func (st *stream) drain() {
+	text := st.c.Discard()
+	if text != "" {
+		st.note(text)
+	}
+}
+
+func (st *stream) note(text string) {
+	st.w.feed(text)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if len(text) >= recentBytes {
+		st.last = append(st.last[:0], text[len(text)-recentBytes:]...)
+		return
+	}
+	if over := len(st.last) + len(text) - recentBytes; over > 0 {
+		st.last = st.last[:copy(st.last, st.last[over:])]
+	}
+	st.last = append(st.last, text...)
+}
+
+// recent returns the last bytes seen. Anybody may call it.
+func (st *stream) recent() string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return string(st.last)
+}
+
+// reset forgets what was seen.
+func (st *stream) reset() {
+	st.w = watch{}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.last = nil
+}
