@@ -1,0 +1,62 @@
+package uboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+
+	expect "github.com/Netflix/go-expect"
+)
+
+// Boot types a boot command, which may be a list joined by ";", and returns once
+// the kernel was started: at "Starting kernel ...", an EFI stub's or the kernel's
+// first words, whatever comes first. What is printed after that is left for
+// whoever waits for the system. A command that comes back is
+// [ErrBootReturned], with [ErrBadImage] where the message is known; ctx is the
+// deadline.
+func (s *Session) Boot(ctx context.Context, cmd string) error {
+	if err := s.boot(ctx, cmd); err != nil {
+		return s.fail("boot", cmd, err)
+	}
+	return nil
+}
+
+func (s *Session) boot(ctx context.Context, cmd string) error {
+	if cmd == "" {
+		return errors.New("the boot command is empty")
+	}
+	cmd, err := s.fit(ctx, cmd)
+	if err != nil {
+		return err
+	}
+	m := newMarker()
+	if err := s.con.SendLine(ctx, s.frame(m, cmd)); err != nil {
+		return err
+	}
+	if err := s.begin(ctx, m); err != nil {
+		return err
+	}
+	back := regexp.MustCompile(m.tail + `( |-?\d+)` + m.head)
+	var hit match
+	err = s.await(ctx, []expect.ExpectOpt{expect.Regexp(passedText), expect.Regexp(back)}, fatal(), &hit)
+	if err != nil {
+		if known := recognise(hit.Before, bootFailures()); known != nil {
+			return fmt.Errorf("%w: %w", known, err)
+		}
+		return err
+	}
+	if hit.Index == 0 {
+		return nil
+	}
+	status := -1
+	if n, err := strconv.Atoi(hit.Groups[1]); err == nil {
+		status = n
+	}
+	failed := fmt.Errorf("%w: %w", ErrBootReturned, &CommandError{Command: cmd, Status: status, Output: normalise(hit.Before)})
+	if known := recognise(hit.Before, bootFailures()); known != nil {
+		return fmt.Errorf("%w: %w", known, failed)
+	}
+	return failed
+}

@@ -1,0 +1,133 @@
+package uboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// variableName is what U-Boot takes as a name (env/flags.c forbids less, but
+// nobody uses more).
+var variableName = regexp.MustCompile(`^[A-Za-z0-9_.:+-]+$`)
+
+// Env returns the value of an environment variable. One that does not exist is
+// [ErrNotDefined]; one that is longer than U-Boot prints (CONFIG_SYS_PBSIZE) is
+// [ErrTruncated].
+func (s *Session) Env(ctx context.Context, name string) (string, error) {
+	value, err := s.env(ctx, name)
+	if err != nil {
+		return "", s.fail("env", "printenv "+name, err)
+	}
+	return value, nil
+}
+
+func (s *Session) env(ctx context.Context, name string) (string, error) {
+	if !variableName.MatchString(name) {
+		return "", fmt.Errorf("%q is no name of an environment variable", name)
+	}
+	out, err := s.run(ctx, "printenv "+name, nil)
+	if strings.Contains(out, `## Error: "`+name+`" not defined`) {
+		return "", fmt.Errorf("%w: %s", ErrNotDefined, name)
+	}
+	if err != nil {
+		return "", err
+	}
+	value, ok := strings.CutPrefix(out, name+"=")
+	if !ok {
+		return "", fmt.Errorf("printenv %s printed %q", name, out)
+	}
+	// printenv ends every value with a line break, which is the first thing to
+	// go when the print buffer is full.
+	if !s.endedLine {
+		return value, fmt.Errorf("%w: %s, after %d characters", ErrTruncated, name, len(value))
+	}
+	return value, nil
+}
+
+// SetEnv sets an environment variable in RAM (not in the saved environment); ""
+// deletes it. The value arrives as it is, whatever quotes, blanks, "$", ";" or
+// backslashes it has: it is read back, as far as U-Boot prints it, and an error
+// says if it did not. A value with a line break is refused.
+func (s *Session) SetEnv(ctx context.Context, name, value string) error {
+	if err := s.setEnv(ctx, name, value); err != nil {
+		return s.fail("env", "setenv "+name, err)
+	}
+	return nil
+}
+
+func (s *Session) setEnv(ctx context.Context, name, value string) error {
+	if !variableName.MatchString(name) {
+		return fmt.Errorf("%q is no name of an environment variable", name)
+	}
+	if strings.ContainsAny(value, "\r\n\x00") {
+		return errors.New("the value has a line break or a zero byte")
+	}
+	if value == "" {
+		_, err := s.run(ctx, "setenv "+name, nil)
+		return err
+	}
+	if !s.hush {
+		return s.setPlain(ctx, name, value)
+	}
+	if err := s.storeLong(ctx, name, value); err != nil {
+		return err
+	}
+	got, err := s.env(ctx, name)
+	if errors.Is(err, ErrTruncated) && strings.HasPrefix(value, got) {
+		return nil // as far as U-Boot can show it, it is right
+	}
+	if err != nil {
+		return err
+	}
+	if got != value {
+		return fmt.Errorf("the value became %q, not %q", got, value)
+	}
+	return nil
+}
+
+// setPlain is for builds without hush, which know no quotes: a value that would
+// need them is refused.
+func (s *Session) setPlain(ctx context.Context, name, value string) error {
+	if strings.ContainsAny(value, "'\"\\;$ \t&|#") {
+		return fmt.Errorf("%w, and %q needs quotes", ErrNoHush, value)
+	}
+	_, err := s.run(ctx, "setenv "+name+" "+value, nil)
+	return err
+}
+
+// storeLong brings a value into a variable, in as many pieces as the line limit
+// needs. Each piece is put behind what is there already; hush looks at quotes and
+// backslashes in that a second time, so a value that needs pieces and has some is
+// refused.
+func (s *Session) storeLong(ctx context.Context, name, value string) error {
+	room := s.cfg.lineLimit - frameLength - len("setenv "+name+" \"${"+name+"}\"")
+	if room < 16 {
+		return fmt.Errorf("%w: nothing fits behind the name %s", ErrLineTooLong, name)
+	}
+	if len(quote(value)) > room && strings.ContainsAny(value, `'\`) {
+		return fmt.Errorf("%w: %d characters, of which %d fit, and it cannot be brought there in pieces because it has single quotes or backslashes",
+			ErrLineTooLong, len(value), room)
+	}
+	prefix := ""
+	for value != "" {
+		n := min(len(value), room-len("''"))
+		if len(quote(value)) <= room {
+			n = len(value)
+		}
+		if _, err := s.run(ctx, "setenv "+name+" "+prefix+quote(value[:n]), nil); err != nil {
+			return err
+		}
+		value = value[n:]
+		prefix = `"${` + name + `}"`
+	}
+	return nil
+}
+
+// quote makes one word of a value for U-Boot's hush. Inside single quotes it
+// takes everything as it is but the single quote and, unlike a POSIX shell, the
+// backslash.
+func quote(value string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `'\''`).Replace(value) + "'"
+}

@@ -1,0 +1,106 @@
+package uboot
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// What a caller may want to branch on. They are wrapped by an [*Error].
+var (
+	// ErrSilent: the board printed nothing at all.
+	ErrSilent = errors.New("the board is silent")
+	// ErrPastBootloader: the board ran past U-Boot into its operating system.
+	ErrPastBootloader = errors.New("the board ran past U-Boot into its operating system")
+	// ErrPassword: U-Boot asks for a password to stop autoboot.
+	ErrPassword = errors.New("U-Boot asks for a password")
+	// ErrReset: the board was reset in the middle.
+	ErrReset = errors.New("the board was reset")
+	// ErrCrash: U-Boot crashed (an exception, or "Please RESET the board").
+	ErrCrash = errors.New("U-Boot crashed")
+	// ErrNotDefined: the environment variable does not exist.
+	ErrNotDefined = errors.New("environment variable is not defined")
+	// ErrTruncated: the value is longer than this U-Boot can print.
+	ErrTruncated = errors.New("value is longer than U-Boot prints")
+	// ErrLineTooLong: the command does not fit into U-Boot's line buffer and
+	// cannot be brought there in pieces.
+	ErrLineTooLong = errors.New("command is longer than U-Boot's line")
+	// ErrNoHush: this build has no hush shell, which the call needs.
+	ErrNoHush = errors.New("this U-Boot has no hush shell")
+	// ErrUnknownCommand: this build does not have the command.
+	ErrUnknownCommand = errors.New("this U-Boot does not have the command")
+	// ErrNoEthernet: U-Boot found no network interface.
+	ErrNoEthernet = errors.New("U-Boot found no Ethernet interface")
+	// ErrNoDHCP: no DHCP server answered.
+	ErrNoDHCP = errors.New("no DHCP answer")
+	// ErrNoServer: the TFTP server cannot be reached (no ARP answer, or
+	// requests time out).
+	ErrNoServer = errors.New("the server does not answer U-Boot")
+	// ErrTFTP: the TFTP server refused; the message has its text.
+	ErrTFTP = errors.New("TFTP error")
+	// ErrSize: another number of bytes arrived than the file has.
+	ErrSize = errors.New("wrong size in RAM")
+	// ErrCRC: the bytes in RAM are not those of the file.
+	ErrCRC = errors.New("wrong CRC in RAM")
+	// ErrBadImage: the boot command refused kernel, initramfs or DTB.
+	ErrBadImage = errors.New("U-Boot refuses to boot this image")
+	// ErrBootReturned: the boot command came back to the prompt.
+	ErrBootReturned = errors.New("the boot command came back")
+)
+
+// Error says which step of a session failed.
+type Error struct {
+	// Op is "interrupt", "run", "env", "dhcp", "network", "tftp" or "boot".
+	Op string
+	// Command is what was typed, if anything.
+	Command string
+	// Tail holds the last console lines, without escape sequences and secrets.
+	Tail string
+	Err  error
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "uboot %s", e.Op)
+	if e.Command != "" {
+		fmt.Fprintf(&b, " %q", e.Command)
+	}
+	fmt.Fprintf(&b, ": %v", e.Err)
+	if e.Tail != "" && !strings.Contains(b.String(), "last console lines") {
+		fmt.Fprintf(&b, "; last console lines:\n  | %s", strings.ReplaceAll(e.Tail, "\n", "\n  | "))
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// CommandError is a command whose exit status was not 0.
+type CommandError struct {
+	Command string
+	// Status is the exit status; -1 where U-Boot has no hush shell to ask, and
+	// a known error message was printed.
+	Status int
+	// Output is what the command printed.
+	Output string
+}
+
+func (e *CommandError) Error() string {
+	out := strings.TrimSpace(e.Output)
+	if i := strings.LastIndexByte(out, '\n'); i >= 0 {
+		out = out[i+1:]
+	}
+	return fmt.Sprintf("exit status %d: %s", e.Status, out)
+}
+
+// fail makes an *Error with the last console lines.
+func (s *Session) fail(op, command string, err error) error {
+	var own *Error
+	if errors.As(err, &own) {
+		return err
+	}
+	return &Error{Op: op, Command: command, Tail: s.con.Tail(tailLines), Err: err}
+}
+
+// tailLines is how many console lines an error carries.
+const tailLines = 12

@@ -1,0 +1,67 @@
+package uboot
+
+import (
+	"fmt"
+	"regexp"
+)
+
+// failure is a message of U-Boot's and what it means.
+type failure struct {
+	pattern *regexp.Regexp
+	means   error
+}
+
+// fatal messages end a session whatever is waited for. The banner is no proof of
+// a reset, since the version command prints it; the memory line after it is.
+func fatal() []failure {
+	return []failure{
+		{regexp.MustCompile(`(?:^|[\r\n])(?:U-Boot SPL 20\d\d|DRAM: +[\d<])`), ErrReset},
+		{regexp.MustCompile(`"Synchronous Abort" handler|### ERROR ### Please RESET the board ###|undefined instruction\r?\n|data abort\r?\n|prefetch abort\r?\n`), ErrCrash},
+		{regexp.MustCompile(`Resetting CPU|resetting \.\.\.`), ErrReset},
+	}
+}
+
+// passed are the signs of an operating system.
+var passedText = regexp.MustCompile(`Starting kernel \.\.\.|Linux version \d|Booting Linux on physical CPU|EFI stub: `)
+
+// networkFailures are what dhcp and tftpboot print instead of ending.
+func networkFailures() []failure {
+	return []failure{
+		{regexp.MustCompile(`No ethernet found|Could not initialize PHY|No working controllers found`), ErrNoEthernet},
+		{regexp.MustCompile(`ARP Retry count exceeded`), ErrNoServer},
+		{regexp.MustCompile(`TFTP error: '[^'\r\n]*' \(\d+\)|TFTP error: [^\r\n]*\(\d+\)`), ErrTFTP},
+		{regexp.MustCompile(`TFTP server died`), ErrNoServer},
+		{regexp.MustCompile(`Retry count exceeded; starting again|Retry time exceeded; starting again`), ErrNoServer},
+	}
+}
+
+// bootFailures are what boot commands print before they come back.
+func bootFailures() []failure {
+	return []failure{
+		{regexp.MustCompile(`Bad Linux ARM64 Image magic!|Bad Linux ARM Image magic!|zimage: Bad magic!|Bad Linux RISCV Image magic!`), ErrBadImage},
+		{regexp.MustCompile(`Wrong Image (?:Format|Type) for \w+ command|Wrong Ramdisk Image Format|Ramdisk image is corrupt or invalid`), ErrBadImage},
+		{regexp.MustCompile(`ERROR: Did not find a cmdline Flattened Device Tree|ERROR: image is not a fdt|FDT and ATAGS support not compiled in|libfdt fdt_check_header\(\): FDT_ERR_\w+`), ErrBadImage},
+		{regexp.MustCompile(`Bad (?:Data Hash|Header Checksum|Data CRC|Magic Number)|Can't get kernel image!|Could not find configuration node`), ErrBadImage},
+	}
+}
+
+// recognise returns the first failure whose message is in text.
+func recognise(text string, failures []failure) error {
+	for _, f := range failures {
+		if m := f.pattern.FindString(text); m != "" {
+			return fmt.Errorf("%w: %s", f.means, clip(m))
+		}
+	}
+	return nil
+}
+
+// clip takes the line breaks off a message.
+func clip(m string) string {
+	for len(m) > 0 && (m[0] == '\r' || m[0] == '\n') {
+		m = m[1:]
+	}
+	for len(m) > 0 && (m[len(m)-1] == '\r' || m[len(m)-1] == '\n') {
+		m = m[:len(m)-1]
+	}
+	return m
+}

@@ -1,0 +1,131 @@
+package uboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	expect "github.com/Netflix/go-expect"
+)
+
+// Interrupt stops autoboot and proves that U-Boot listens. The caller has just
+// switched the power on; ctx is the deadline for all of it. The stop key is sent
+// at a steady rate until a prompt shows; then the line buffer, in which stop keys
+// may be left, is emptied, and a marker proves the prompt.
+//
+// Errors: [ErrSilent] when nothing at all was heard, [ErrPastBootloader] when the
+// operating system started, [ErrPassword], or context.DeadlineExceeded.
+func (s *Session) Interrupt(ctx context.Context) error {
+	heard := false
+	err := s.interrupt(ctx, &heard)
+	if err != nil && !heard && errors.Is(err, context.DeadlineExceeded) && s.con.Tail(1) == "" {
+		err = fmt.Errorf("%w: %w", ErrSilent, err)
+	}
+	if err != nil {
+		return s.fail("interrupt", "", err)
+	}
+	s.cfg.log.Info("U-Boot prompt is proved", "prompt", s.prompt, "hush", s.hush)
+	return nil
+}
+
+// quietKeys is how many stop keys go unanswered, without any output, before a
+// marker is tried on the chance that the prompt is one that nobody named.
+const quietKeys = 10
+
+func (s *Session) interrupt(ctx context.Context, heard *bool) error {
+	signs := []expect.ExpectOpt{
+		expect.Regexp(promptPattern(s.cfg.prompts)),
+		expect.Regexp(passedText),
+		expect.Regexp(regexp.MustCompile(`[Ee]nter [Pp]assword:|Password: ?`)),
+	}
+	quiet, last := 0, ""
+	for {
+		if err := s.con.Send(ctx, s.cfg.stopKey); err != nil {
+			return err
+		}
+		m, err := s.within(ctx, s.cfg.interval, signs...)
+		if tail := s.con.Tail(tailLines); tail != last {
+			last, quiet, *heard = tail, 0, true
+		} else {
+			quiet++
+		}
+		switch {
+		case ctx.Err() != nil:
+			return err
+		case err != nil && !errors.Is(err, context.DeadlineExceeded):
+			return err
+		case err == nil && m.Index == 1:
+			return fmt.Errorf("%w: %s", ErrPastBootloader, clip(m.Text))
+		case err == nil && m.Index == 2:
+			return ErrPassword
+		case err == nil || (*heard && quiet >= quietKeys):
+			if err := s.prove(ctx); err == nil || ctx.Err() != nil {
+				return err
+			}
+			quiet = 0
+		}
+	}
+}
+
+// promptPattern matches any of the prompts at the beginning of a line.
+func promptPattern(prompts []string) *regexp.Regexp {
+	quoted := make([]string, len(prompts))
+	for i, p := range prompts {
+		quoted[i] = regexp.QuoteMeta(p)
+	}
+	return regexp.MustCompile(`(?:^|[\r\n])(?:` + strings.Join(quoted, "|") + `)`)
+}
+
+// within is Expect with a deadline of its own.
+func (s *Session) within(ctx context.Context, d time.Duration, opts ...expect.ExpectOpt) (*match, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	return s.con.Expect(ctx, opts...)
+}
+
+// proveTime is how long U-Boot may take to answer a marker. A loaded host with an
+// emulated board is slower than any hardware.
+const proveTime = 3 * time.Second
+
+// prove empties the line buffer and has U-Boot print a marker.
+func (s *Session) prove(ctx context.Context) error {
+	// An ESC that is left over swallows the next character as part of an
+	// escape sequence, so one Ctrl-C is not enough.
+	for range 3 {
+		if err := s.con.Send(ctx, "\x03"); err != nil {
+			return err
+		}
+		if _, err := s.within(ctx, 50*time.Millisecond, expect.String("\x00no such text\x00")); !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
+	s.con.Discard()
+	m := newMarker()
+	// With hush the quotes go; without, they stay and two blanks become one.
+	if err := s.con.SendLine(ctx, fmt.Sprintf("echo '%s''%s'  %s", m.head, m.tail, m.head)); err != nil {
+		return err
+	}
+	hit, err := s.within(ctx, proveTime,
+		expect.String(m.head+m.tail+" "+m.head), expect.String("'"+m.head+"''"+m.tail+"' "+m.head))
+	if err != nil {
+		return err
+	}
+	s.hush = hit.Index == 0
+	s.prompt = s.learnPrompt(ctx)
+	return nil
+}
+
+// learnPrompt returns what follows the answer to a command. A board that prints
+// other things at the same time keeps the prompt that it is known by.
+func (s *Session) learnPrompt(ctx context.Context) string {
+	known := promptPattern(s.cfg.prompts)
+	m, err := s.within(ctx, proveTime/3, expect.Regexp(known))
+	if err == nil {
+		return clip(m.Text)
+	}
+	rest := s.con.Discard()
+	return rest[strings.LastIndexAny(rest, "\r\n")+1:]
+}

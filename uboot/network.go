@@ -1,0 +1,164 @@
+package uboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Network is the board's network configuration.
+type Network struct {
+	// Address is the board's address with the prefix length of its network.
+	Address netip.Prefix
+	// Gateway is the router; the zero value is none, as on an isolated lab
+	// network.
+	Gateway netip.Addr
+	// Server is the TFTP server ($serverip); the zero value leaves it as it is.
+	Server netip.Addr
+}
+
+// dhcpTries and dhcpWait are how often DHCP is asked, and the wait between.
+const (
+	dhcpTries = 3
+	dhcpWait  = 2 * time.Second
+)
+
+// DHCP asks for an address, up to three times, two seconds apart. Nothing is
+// loaded: autoload is off meanwhile and then as before. Server is what U-Boot
+// holds as $serverip afterwards, if anything. [ErrNoDHCP] and [ErrNoEthernet]
+// name the usual failures.
+func (s *Session) DHCP(ctx context.Context) (Network, error) {
+	n, err := s.dhcp(ctx)
+	if err != nil {
+		return Network{}, s.fail("dhcp", "dhcp", err)
+	}
+	return n, nil
+}
+
+func (s *Session) dhcp(ctx context.Context) (n Network, err error) {
+	before, err := s.env(ctx, "autoload")
+	if err != nil && !errors.Is(err, ErrNotDefined) {
+		return n, err
+	}
+	if err := s.setEnv(ctx, "autoload", "no"); err != nil {
+		return n, err
+	}
+	if err := s.ask(ctx); err != nil {
+		return n, err
+	}
+	if err := s.setEnv(ctx, "autoload", before); err != nil {
+		return n, err
+	}
+	return s.network(ctx)
+}
+
+// ask runs dhcp until it gets an answer.
+func (s *Session) ask(ctx context.Context) error {
+	for try := 1; ; try++ {
+		_, err := s.run(ctx, "dhcp", networkFailures())
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, ErrNoServer) || isStatus(err) {
+			err = fmt.Errorf("%w: %w", ErrNoDHCP, err)
+		}
+		if try == dhcpTries || !errors.Is(err, ErrNoDHCP) {
+			return err
+		}
+		s.cfg.log.Warn("No DHCP answer, trying again", "try", try, "of", dhcpTries)
+		timer := time.NewTimer(dhcpWait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}
+}
+
+func isStatus(err error) bool {
+	var status *CommandError
+	return errors.As(err, &status) && !errors.Is(err, ErrUnknownCommand)
+}
+
+// network reads what U-Boot's environment says.
+func (s *Session) network(ctx context.Context) (n Network, err error) {
+	address, err := s.address(ctx, "ipaddr")
+	if err != nil {
+		return n, err
+	}
+	if !address.IsValid() {
+		return n, fmt.Errorf("%w: ipaddr is not set", ErrNoDHCP)
+	}
+	mask, err := s.address(ctx, "netmask")
+	if err != nil {
+		return n, err
+	}
+	bits := 24
+	if mask.Is4() {
+		ones, size := net.IPMask(mask.AsSlice()).Size()
+		if size == 0 {
+			return n, fmt.Errorf("netmask %v has holes", mask)
+		}
+		bits = ones
+	}
+	n.Address = netip.PrefixFrom(address, bits)
+	if n.Gateway, err = s.address(ctx, "gatewayip"); err != nil {
+		return n, err
+	}
+	n.Server, err = s.address(ctx, "serverip")
+	return n, err
+}
+
+// address reads a variable that holds an address; the zero value is for one that
+// is not set or is 0.0.0.0.
+func (s *Session) address(ctx context.Context, name string) (netip.Addr, error) {
+	text, err := s.env(ctx, name)
+	if errors.Is(err, ErrNotDefined) {
+		return netip.Addr{}, nil
+	}
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	a, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("%s: %w", name, err)
+	}
+	if a.IsUnspecified() {
+		return netip.Addr{}, nil
+	}
+	return a, nil
+}
+
+// SetNetwork sets ipaddr, netmask, gatewayip and, where n has one, serverip.
+func (s *Session) SetNetwork(ctx context.Context, n Network) error {
+	if err := s.setNetwork(ctx, n); err != nil {
+		return s.fail("network", "", err)
+	}
+	return nil
+}
+
+func (s *Session) setNetwork(ctx context.Context, n Network) error {
+	if !n.Address.IsValid() || !n.Address.Addr().Is4() {
+		return fmt.Errorf("%v is no IPv4 address with a prefix length", n.Address)
+	}
+	mask := net.CIDRMask(n.Address.Bits(), 32)
+	gateway := ""
+	if n.Gateway.IsValid() {
+		gateway = n.Gateway.String()
+	}
+	type setting struct{ name, value string }
+	settings := []setting{{"ipaddr", n.Address.Addr().String()}, {"netmask", net.IP(mask).String()}, {"gatewayip", gateway}}
+	if n.Server.IsValid() {
+		settings = append(settings, setting{"serverip", n.Server.String()})
+	}
+	for _, v := range settings {
+		if err := s.setEnv(ctx, v.name, v.value); err != nil {
+			return err
+		}
+	}
+	return nil
+}

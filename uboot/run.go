@@ -1,0 +1,202 @@
+package uboot
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	expect "github.com/Netflix/go-expect"
+
+	"github.com/dutflash/dutflash/transport/console"
+)
+
+type match = console.Match
+
+// marker frames the output of one command. It is typed in two quoted halves, so
+// that the echo of the command does not contain it.
+type marker struct{ head, tail string }
+
+// letters leave out those that would let a marker spell ERROR, FAIL or WARN.
+const letters = "BCGHJKMPQSTUVXYZ"
+
+func newMarker() marker {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	for i := range b {
+		b[i] = letters[b[i]%16]
+	}
+	return marker{string(b[:8]), string(b[8:])}
+}
+
+// Run runs a command, or several joined by ";", and returns what was printed,
+// without the echo and the prompt, with line ends as "\n". An exit status other
+// than 0 is a [*CommandError] inside the [*Error]; the output is returned with
+// it. A build without hush cannot tell the status: there only a message that is
+// known to be an error makes one.
+//
+// ctx is the deadline, or the session's command timeout where ctx has none. When
+// it ends, Ctrl-C is sent and the prompt proved again, so that the session can
+// go on; if that fails too, the error says so.
+func (s *Session) Run(ctx context.Context, cmd string) (string, error) {
+	out, err := s.run(ctx, cmd, nil)
+	if err != nil {
+		return out, s.fail("run", cmd, err)
+	}
+	return out, nil
+}
+
+// run is Run with messages that end the command early.
+func (s *Session) run(ctx context.Context, cmd string, fails []failure) (string, error) {
+	if _, ok := ctx.Deadline(); !ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.cfg.timeout)
+		defer cancel()
+	}
+	s.cfg.log.Debug("Running command", "command", cmd)
+	cmd, err := s.fit(ctx, cmd)
+	if err != nil {
+		return "", err
+	}
+	m := newMarker()
+	if err := s.con.SendLine(ctx, s.frame(m, cmd)); err != nil {
+		return "", err
+	}
+	if err := s.begin(ctx, m); err != nil {
+		return "", err
+	}
+	return s.collect(ctx, m, cmd, fails)
+}
+
+// frame puts a command between two markers.
+func (s *Session) frame(m marker, cmd string) string {
+	if !s.hush {
+		return fmt.Sprintf("echo %s  %s; %s; echo %s  %s", m.head, m.tail, cmd, m.tail, m.head)
+	}
+	return fmt.Sprintf("echo '%s''%s'; %s; echo '%s'$?'%s'", m.head, m.tail, cmd, m.tail, m.head)
+}
+
+// begin waits for the first marker.
+func (s *Session) begin(ctx context.Context, m marker) error {
+	first := m.head + m.tail
+	if !s.hush {
+		first = m.head + " " + m.tail
+	}
+	opts := []expect.ExpectOpt{expect.Regexp(regexp.MustCompile(first + `\r*\n`))}
+	return s.await(ctx, opts, fatal(), nil)
+}
+
+// collect waits for the second marker and takes the status from it.
+func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []failure) (string, error) {
+	last := regexp.MustCompile(m.tail + `(-?\d+)` + m.head)
+	if !s.hush {
+		last = regexp.MustCompile(m.tail + `( )` + m.head)
+	}
+	var hit match
+	err := s.await(ctx, []expect.ExpectOpt{expect.Regexp(last)}, append(fatal(), fails...), &hit)
+	out := normalise(hit.Before)
+	s.endedLine = strings.HasSuffix(hit.Before, "\n")
+	if err != nil {
+		if !errors.Is(err, ErrReset) && !errors.Is(err, ErrCrash) {
+			err = s.recover(err)
+		}
+		return out, err
+	}
+	status, convErr := strconv.Atoi(hit.Groups[1])
+	if convErr != nil { // no hush
+		status = 0
+		if complains.MatchString(out) {
+			status = -1
+		}
+	}
+	if status == 0 {
+		return out, nil
+	}
+	failed := error(&CommandError{Command: cmd, Status: status, Output: out})
+	if unknown.MatchString(out) {
+		failed = fmt.Errorf("%w: %w", ErrUnknownCommand, failed)
+	}
+	return out, failed
+}
+
+var (
+	unknown   = regexp.MustCompile(`Unknown command '`)
+	complains = regexp.MustCompile(`(?m)^(?:Unknown command |## Error|Error: |ERROR: |Usage:)`)
+)
+
+// await waits for opts, or for the first of the failures, which becomes the
+// error. hit, where not nil, gets the match either way.
+func (s *Session) await(ctx context.Context, opts []expect.ExpectOpt, fails []failure, hit *match) error {
+	n := len(opts)
+	for _, f := range fails {
+		opts = append(opts, expect.Regexp(f.pattern))
+	}
+	m, err := s.con.Expect(ctx, opts...)
+	if err != nil {
+		return err
+	}
+	if hit != nil {
+		*hit = *m
+	}
+	if m.Index >= n {
+		return fmt.Errorf("%w: %s", fails[m.Index-n].means, clip(m.Text))
+	}
+	return nil
+}
+
+// recoverTime is how long a session may take to answer again after Ctrl-C.
+const recoverTime = 10 * time.Second
+
+// recover ends a command that hangs or was given up, and proves the prompt
+// again. It has a deadline of its own, because the command's has passed.
+func (s *Session) recover(cause error) error {
+	if s.con.Err() != nil {
+		return cause
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), recoverTime)
+	defer cancel()
+	for {
+		err := s.prove(ctx)
+		if err == nil {
+			return cause
+		}
+		if ctx.Err() != nil || s.con.Err() != nil {
+			return fmt.Errorf("%w (and U-Boot does not answer after Ctrl-C: the session is lost)", cause)
+		}
+	}
+}
+
+// normalise makes line ends "\n" and takes the last one off.
+func normalise(out string) string {
+	out = strings.ReplaceAll(out, "\r", "")
+	return strings.TrimSuffix(out, "\n")
+}
+
+// frameLength is what the markers add to a command line.
+const frameLength = 64
+
+// fit returns a command that does not exceed the line limit: the command itself,
+// or one that runs it from an environment variable that it was brought to in
+// pieces.
+func (s *Session) fit(ctx context.Context, cmd string) (string, error) {
+	if strings.ContainsAny(cmd, "\r\n") {
+		return "", fmt.Errorf("%w: it has a line break; join commands with \";\"", ErrLineTooLong)
+	}
+	if len(cmd)+frameLength <= s.cfg.lineLimit {
+		return cmd, nil
+	}
+	if !s.hush {
+		return "", fmt.Errorf("%w: %d characters, the limit is %d, and %w", ErrLineTooLong, len(cmd), s.cfg.lineLimit-frameLength, ErrNoHush)
+	}
+	if err := s.storeLong(ctx, longVariable, cmd); err != nil {
+		return "", err
+	}
+	return "run " + longVariable, nil
+}
+
+// longVariable holds a command that is longer than a line.
+const longVariable = "dutflash_cmd"

@@ -1,0 +1,150 @@
+package uboot
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/dutflash/dutflash/transport/console"
+)
+
+// Session is a U-Boot prompt on a console. It may be used by one goroutine at a
+// time. It owns nothing: the caller closes the console.
+type Session struct {
+	con    *console.Console
+	cfg    config
+	prompt string
+	hush   bool
+	crc32  tristate // whether the build has the crc32 command
+	// endedLine says that the last command's output ended with a line break.
+	endedLine bool
+}
+
+type tristate int
+
+const (
+	notAsked tristate = iota
+	yes
+	no
+)
+
+type config struct {
+	prompts   []string
+	stopKey   string
+	interval  time.Duration
+	lineLimit int
+	timeout   time.Duration
+	log       *slog.Logger
+}
+
+// Option configures a [Session].
+type Option func(*config) error
+
+// DefaultPrompts returns the prompts that are tried where the caller names none:
+// what most boards' builds use. A prompt that is not among them is learnt all the
+// same, by an answer of U-Boot to a marker; it takes a second longer.
+func DefaultPrompts() []string {
+	return []string{"=> ", "U-Boot> ", "-> ", "MX8 => ", "u-boot=> ", "ZynqMP> ", "Zynq> ", "Versal> ", "STM32MP> ", "K3> ", "Hit> ", "uboot> ", "U-Boot # "}
+}
+
+// WithPrompts names the prompts of the board, in place of [DefaultPrompts].
+func WithPrompts(prompts ...string) Option {
+	return func(c *config) error {
+		if len(prompts) == 0 || slices.Contains(prompts, "") {
+			return errors.New("WithPrompts: a prompt is empty")
+		}
+		c.prompts = prompts
+		return nil
+	}
+}
+
+// WithStopKey sets what stops autoboot. The default is ESC ("\x1b"); others are
+// " ", "\r", "\x03" (Ctrl-C), or the string of a keyed autoboot
+// (CONFIG_AUTOBOOT_STOP_STR).
+func WithStopKey(key string) Option {
+	return func(c *config) error {
+		if key == "" {
+			return errors.New("WithStopKey: the key is empty")
+		}
+		c.stopKey = key
+		return nil
+	}
+}
+
+// WithStopInterval sets how often the stop key is sent, at least every
+// millisecond. The default is 100 ms.
+func WithStopInterval(d time.Duration) Option {
+	return func(c *config) error {
+		if d < time.Millisecond {
+			return fmt.Errorf("WithStopInterval: %v is shorter than 1 ms", d)
+		}
+		c.interval = d
+		return nil
+	}
+}
+
+// WithLineLimit sets how many characters a command line may have
+// (CONFIG_SYS_CBSIZE), from 128. The default is 256, the least that boards have;
+// a longer command goes through environment variables.
+func WithLineLimit(n int) Option {
+	return func(c *config) error {
+		if n < 128 {
+			return fmt.Errorf("WithLineLimit: %d is less than 128", n)
+		}
+		c.lineLimit = n
+		return nil
+	}
+}
+
+// WithCommandTimeout limits a command whose context has no deadline of its own.
+// The default is 60 s.
+func WithCommandTimeout(d time.Duration) Option {
+	return func(c *config) error {
+		if d <= 0 {
+			return fmt.Errorf("WithCommandTimeout: %v is not positive", d)
+		}
+		c.timeout = d
+		return nil
+	}
+}
+
+// WithLogger sets where commands are logged. The default is silence.
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) error {
+		if l == nil {
+			return errors.New("WithLogger: the logger is nil")
+		}
+		c.log = l
+		return nil
+	}
+}
+
+// New returns a Session on the console. Nothing is sent yet; [Session.Interrupt]
+// comes first.
+func New(c *console.Console, opts ...Option) (*Session, error) {
+	cfg := config{
+		prompts: DefaultPrompts(), stopKey: "\x1b", interval: 100 * time.Millisecond,
+		lineLimit: 256, timeout: time.Minute, log: slog.New(slog.DiscardHandler),
+	}
+	var errs []error
+	if c == nil {
+		errs = append(errs, errors.New("the console is nil"))
+	}
+	for _, opt := range opts {
+		errs = append(errs, opt(&cfg))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("uboot: %w", err)
+	}
+	return &Session{con: c, cfg: cfg}, nil
+}
+
+// Prompt returns the prompt that the board was found to have, "" before
+// Interrupt.
+func (s *Session) Prompt() string { return s.prompt }
+
+// Hush says whether this build has the hush shell, and with it exit statuses,
+// known after Interrupt.
+func (s *Session) Hush() bool { return s.hush }

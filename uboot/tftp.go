@@ -1,0 +1,107 @@
+package uboot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+)
+
+// File is what [Session.TFTPBoot] loads.
+type File struct {
+	// Name on the TFTP server.
+	Name string
+	// Address in RAM, as U-Boot takes it: hexadecimal, with or without 0x, or a
+	// variable such as ${kernel_addr_r}.
+	Address string
+	// Size is how many bytes must arrive; -1 where that is not known.
+	Size int64
+	// CRC32 (IEEE, as crc32 of zlib) of the file, compared where CheckCRC is
+	// set and the build has the crc32 command.
+	CRC32    uint32
+	CheckCRC bool
+}
+
+// Loaded says what [Session.TFTPBoot] brought into RAM.
+type Loaded struct {
+	// Size in bytes.
+	Size int64
+	// CRCChecked says that the bytes in RAM were compared with CRC32. It is
+	// false where that was not asked for or the build has no crc32 command.
+	CRCChecked bool
+}
+
+var (
+	transferred = regexp.MustCompile(`Bytes transferred = (\d+)`)
+	crcResult   = regexp.MustCompile(`==> ([0-9a-fA-F]{8})`)
+	safeWord    = regexp.MustCompile(`^[A-Za-z0-9_.,:/+@%={}$-]+$`)
+)
+
+// TFTPBoot loads a file from $serverip into RAM and checks what arrived. Errors:
+// [ErrTFTP] with the server's text, [ErrNoServer], [ErrNoEthernet], [ErrSize],
+// [ErrCRC].
+func (s *Session) TFTPBoot(ctx context.Context, f File) (Loaded, error) {
+	cmd := "tftpboot " + f.Address + " " + f.Name
+	l, err := s.tftpBoot(ctx, f, cmd)
+	if err != nil {
+		return l, s.fail("tftp", cmd, err)
+	}
+	return l, nil
+}
+
+func (s *Session) tftpBoot(ctx context.Context, f File, cmd string) (l Loaded, err error) {
+	if !safeWord.MatchString(f.Name) || !safeWord.MatchString(f.Address) {
+		return l, fmt.Errorf("name %q or address %q has a character that U-Boot's command line does not take", f.Name, f.Address)
+	}
+	out, err := s.run(ctx, cmd, networkFailures())
+	if err != nil {
+		if known := recognise(out, networkFailures()); known != nil {
+			err = fmt.Errorf("%w: %w", known, err)
+		}
+		return l, err
+	}
+	m := transferred.FindStringSubmatch(out)
+	if m == nil {
+		return l, fmt.Errorf("%w: tftpboot did not say how much arrived: %q", ErrSize, out)
+	}
+	if l.Size, err = strconv.ParseInt(m[1], 10, 64); err != nil {
+		return l, err
+	}
+	if f.Size >= 0 && l.Size != f.Size {
+		return l, fmt.Errorf("%w: %d bytes arrived, the file has %d", ErrSize, l.Size, f.Size)
+	}
+	if f.CheckCRC && l.Size > 0 {
+		l.CRCChecked, err = s.checkCRC(ctx, f.Address, l.Size, f.CRC32)
+	}
+	return l, err
+}
+
+// checkCRC has U-Boot compute the CRC over RAM.
+func (s *Session) checkCRC(ctx context.Context, address string, size int64, want uint32) (checked bool, err error) {
+	if s.crc32 == no {
+		return false, nil
+	}
+	out, err := s.run(ctx, fmt.Sprintf("crc32 %s 0x%x", address, size), nil)
+	if errors.Is(err, ErrUnknownCommand) {
+		s.crc32 = no
+		s.cfg.log.Warn("This U-Boot has no crc32 command: what is in RAM is not checked beyond its size")
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	s.crc32 = yes
+	m := crcResult.FindStringSubmatch(out)
+	if m == nil {
+		return false, fmt.Errorf("%w: crc32 printed %q", ErrCRC, out)
+	}
+	got, err := strconv.ParseUint(m[1], 16, 32)
+	if err != nil {
+		return false, err
+	}
+	if uint32(got) != want {
+		return true, fmt.Errorf("%w: %08x in RAM, the file has %08x", ErrCRC, got, want)
+	}
+	return true, nil
+}
