@@ -24,7 +24,7 @@ type build struct {
 	name    string
 	command []string // the last word is the U-Boot image
 	ram     string   // an address that is free
-	nic     string // "" for one that finds none
+	nic     string   // "" for one that finds none
 }
 
 var builds = []build{
