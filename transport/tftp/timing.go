@@ -1,0 +1,49 @@
+package tftp
+
+import "time"
+
+// minRTO keeps a slow emulated board or a busy host from being sent
+// everything twice, and is short enough to make a lost tail cheap.
+const minRTO = 20 * time.Millisecond
+
+// timing chooses when to send again, after RFC 6298: from measured round trips,
+// doubled for each silence in a row, never above the longest wait.
+type timing struct {
+	longest      time.Duration
+	retries      int
+	srtt, rttvar time.Duration
+	shift        int // doublings since the last answer
+	atLongest    int // silences in a row at the longest wait
+}
+
+func (t *timing) wait() time.Duration {
+	if t.srtt == 0 {
+		return t.longest
+	}
+	d := max(t.srtt+4*t.rttvar, minRTO) << min(t.shift, 20)
+	return min(d, t.longest)
+}
+
+// sample takes the round trip of a packet that was sent once (Karn).
+func (t *timing) sample(rtt time.Duration) {
+	rtt = max(rtt, time.Microsecond)
+	if t.srtt == 0 {
+		t.srtt, t.rttvar = rtt, rtt/2
+		return
+	}
+	t.rttvar += ((t.srtt - rtt).Abs() - t.rttvar) / 4
+	t.srtt += (rtt - t.srtt) / 8
+}
+
+// answered tells that the client made progress.
+func (t *timing) answered() { t.shift, t.atLongest = 0, 0 }
+
+// silence tells that a wait ended without an answer; it returns false when the
+// retries are used up.
+func (t *timing) silence() bool {
+	if t.wait() >= t.longest {
+		t.atLongest++
+	}
+	t.shift++
+	return t.atLongest <= t.retries
+}
