@@ -76,17 +76,10 @@ func (b *block) decode(d *decoder) error {
 	if err != nil {
 		return err
 	}
-	n := d.lzma2.Consumed()
-	switch {
-	case b.uncompressed != unknown && b.uncompressed != out:
-		return corrupt("the block unpacks to %d bytes, where %d are announced", out, b.uncompressed)
-	case b.compressed != unknown && b.compressed != n:
-		return corrupt("the block has %d compressed bytes, where %d are announced", n, b.compressed)
-	}
 	// Sizes that are known may be looked at by the goroutine that found the
 	// block, so they are not written again.
 	if b.compressed == unknown {
-		b.compressed = n
+		b.compressed = d.lzma2.Consumed()
 	}
 	if b.uncompressed == unknown {
 		b.uncompressed = out
@@ -145,16 +138,20 @@ func (b *block) data(d *lzma2.Decoder, src io.Reader) (out int64, err error) {
 			return out, err
 		}
 	}
-	return out, b.tail(sum, src, d.Consumed())
+	n := d.Consumed()
+	switch {
+	case b.uncompressed != unknown && b.uncompressed != out:
+		return out, corrupt("the block unpacks to %d bytes, where %d are announced", out, b.uncompressed)
+	case b.compressed != unknown && b.compressed != n:
+		return out, corrupt("the block has %d compressed bytes, where %d are announced", n, b.compressed)
+	}
+	return out, b.tail(sum, src, padding(n))
 }
 
-// tail reads the padding and the check behind n bytes of compressed data.
-func (b *block) tail(sum *checksum, src io.Reader, n int64) error {
-	if b.compressed != unknown && b.compressed != n {
-		return corrupt("the block has %d compressed bytes, where %d are announced", n, b.compressed)
-	}
+// tail reads the padding, of pad bytes, and the check behind the compressed
+// data.
+func (b *block) tail(sum *checksum, src io.Reader, pad int64) error {
 	var buf [3 + 32]byte
-	pad := padding(n)
 	p := buf[:pad+b.check.size()]
 	if _, err := io.ReadFull(src, p); err != nil {
 		return err

@@ -68,9 +68,9 @@ func TestBitFlips(t *testing.T) {
 			t.Parallel()
 			b := damaged(t, args)
 			// Each byte of headers, index and footer, and many of the data.
-			for bit := 0; bit < 8*len(b); bit += 11 {
+			for bit := 0; bit < 8*len(b); bit += 13 {
 				at := bit / 8
-				if at > 50 && at < len(b)-190 && bit%231 != 0 {
+				if at > 50 && at < len(b)-190 && bit%(13*40) != 0 {
 					continue
 				}
 				b[at] ^= 1 << (bit % 8)

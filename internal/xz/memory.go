@@ -10,7 +10,9 @@ type memory struct {
 	limit int64
 
 	mu      sync.Mutex
-	blocks  int   // in flight
+	blocks  int64 // in flight
+	input   int64 // what pieces may take
+	pieced  int64 // what pieces take, idle ones included
 	used    int64 // including what is idle
 	idle    int64
 	windows [][]byte // idle
@@ -22,14 +24,16 @@ func newMemory(limit int64, done <-chan struct{}) *memory {
 	return &memory{limit: limit, done: done, freed: make(chan struct{}, 1)}
 }
 
-// begin counts one more block in flight, once there are fewer than most. The
-// pendant is end.
-func (m *memory) begin(most int64) error {
+// begin counts one more block in flight, once there are fewer than p allows.
+// Its counterpart is end. From now on input that is read ahead leaves room for
+// the windows of as many blocks, so that it need not be dropped for them.
+func (m *memory) begin(p plan) error {
 	for {
 		m.mu.Lock()
-		ok := int64(m.blocks) < most
+		ok := m.blocks < p.inFlight
 		if ok {
 			m.blocks++
+			m.input = max(inputSize, m.limit-p.inFlight*(p.window+p.history))
 		}
 		m.mu.Unlock()
 		if ok {
@@ -106,6 +110,7 @@ func (m *memory) trim(n int64) {
 	}
 	for m.used+n > m.limit && len(m.pieces) > 0 {
 		m.pieces = m.pieces[:len(m.pieces)-1]
+		m.pieced -= pieceSize
 		m.used -= pieceSize
 		m.idle -= pieceSize
 	}
@@ -141,10 +146,11 @@ func (m *memory) tryPiece() ([]byte, bool) {
 		m.idle -= pieceSize
 		return b, true
 	}
-	if m.used-m.idle+pieceSize > m.limit {
+	if m.pieced+pieceSize > m.input || m.used-m.idle+pieceSize > m.limit {
 		return nil, false
 	}
 	m.trim(pieceSize)
+	m.pieced += pieceSize
 	m.used += pieceSize
 	return make([]byte, pieceSize), true
 }

@@ -73,7 +73,7 @@ func (r *reader) prepare(b *block, queued int64, alone bool) error {
 		return b.wrap(err)
 	}
 	b.chain = chain
-	if err := r.mem.begin(p.inFlight); err != nil {
+	if err := r.mem.begin(p); err != nil {
 		return err
 	}
 	buf, err := r.mem.window(p.window, p.history+inputSize)

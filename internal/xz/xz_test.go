@@ -107,16 +107,28 @@ func TestAgainstXZ(t *testing.T) {
 			t.Parallel()
 			b := compress(t, plain(), strings.Fields(args)...)
 			for _, o := range opens {
-				for _, opts := range []xz.Options{{}, {Workers: 1}} {
-					got, err := o.readAll(b, opts)
-					if err != nil {
-						t.Errorf("%s %+v: %v", o.name, opts, err)
-					} else if !bytes.Equal(got, plain()) {
-						t.Errorf("%s %+v: the output differs", o.name, opts)
-					}
+				got, err := o.readAll(b, xz.Options{})
+				if err != nil {
+					t.Errorf("%s: %v", o.name, err)
+				} else if !bytes.Equal(got, plain()) {
+					t.Errorf("%s: the output differs", o.name)
 				}
 			}
 		})
+	}
+}
+
+func TestWorkers(t *testing.T) {
+	for _, args := range []string{"-T2 --block-size=50000", "-T1 --block-size=50000", "-T2 --block-size=200000 --arm --lzma2"} {
+		b := compress(t, plain(), strings.Fields(args)...)
+		for _, o := range opens {
+			for _, workers := range []int{1, 2, 3, 20} {
+				got, err := o.readAll(b, xz.Options{Workers: workers})
+				if err != nil || !bytes.Equal(got, plain()) {
+					t.Errorf("%s: %s with %d workers: %d bytes, %v", args, o.name, workers, len(got), err)
+				}
+			}
+		}
 	}
 }
 
