@@ -1,0 +1,252 @@
+package image
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"slices"
+	"sync/atomic"
+)
+
+// run does the work of Prepare.
+func (p *Prepared) run(ctx context.Context) error {
+	info, err := p.src.Info(ctx)
+	if err != nil {
+		return fail("open", "", err)
+	}
+	want, err := p.c.wanted(info.Name)
+	if err != nil {
+		return fail("prepare", info.Name, err)
+	}
+	if err := p.prepare(ctx, info, want); err != nil {
+		p.release()
+		return fail("prepare", info.Name, err)
+	}
+	return nil
+}
+
+func (p *Prepared) prepare(ctx context.Context, info Info, want string) error {
+	dir, err := p.c.dir()
+	if err != nil {
+		return err
+	}
+	cache, err := openCache(ctx, dir, p.c.log)
+	if err != nil {
+		return err
+	}
+	if info.Identity != "" || info.SHA256 != "" {
+		e, err := cache.find(ctx, info.Identity, info.SHA256, p.c.chunk)
+		if err != nil {
+			return err
+		}
+		if e != nil {
+			ok, err := p.fromCache(ctx, cache, e, want)
+			if ok || err != nil {
+				return err
+			}
+		}
+	}
+	return p.fromSource(ctx, cache, info, want)
+}
+
+// fromCache verifies an entry and adopts it. It returns false where the entry
+// is damaged and has been removed.
+func (p *Prepared) fromCache(ctx context.Context, cache *cache, e *entry, want string) (bool, error) {
+	m := e.meta
+	f, err := os.Open(e.path)
+	if err != nil {
+		cache.forget(e)
+		return false, nil
+	}
+	p.files.Lock()
+	p.file, p.entry = f, e
+	p.files.Unlock()
+	if want != "" && want != m.SourceSHA256 {
+		return false, wrongSum(want, m.SourceSHA256)
+	}
+	if m.Size > p.c.maxSize {
+		return false, tooLarge(p.c.maxSize)
+	}
+	st, err := f.Stat()
+	if err != nil || st.Size() != m.Size {
+		return false, p.damaged(cache, e, fmt.Errorf("its size is wrong (%v)", err))
+	}
+	p.change(func() { p.size, p.formats = m.Size, m.Formats })
+	s := newSink(p, m.SourceSize)
+	s.cached = m
+	defer s.stop()
+	_, err = s.fill(ctx, io.NewSectionReader(f, 0, m.Size))
+	if err == nil && hex.EncodeToString(s.raw.Sum(nil)) != m.SHA256 {
+		err = fmt.Errorf("%w: the digest of the whole image differs", ErrCorrupt)
+	}
+	if errors.Is(err, errCached) || errors.Is(err, ErrCorrupt) {
+		return false, p.damaged(cache, e, err)
+	}
+	if err != nil {
+		return false, err
+	}
+	p.c.log.Info("found the prepared image in the cache", "sha256", m.SHA256, "size", m.Size)
+	p.finish(s, m)
+	return true, nil
+}
+
+// damaged drops an entry of the cache; the caller starts anew.
+func (p *Prepared) damaged(cache *cache, e *entry, why error) error {
+	p.c.log.Warn("a cached image is damaged, it is prepared anew", "file", e.path, "err", why)
+	p.files.Lock()
+	defer p.files.Unlock()
+	p.file.Close()
+	p.file, p.entry = nil, nil
+	p.change(func() { p.avail, p.size = 0, -1 })
+	cache.forget(e)
+	return nil
+}
+
+func (p *Prepared) finish(s *sink, m *meta) {
+	p.change(func() {
+		p.size, p.sha, p.sourceSHA, p.formats, p.chunks = m.Size, m.SHA256, m.SourceSHA256, m.Formats, s.chunks
+	})
+}
+
+func wrongSum(want, got string) error {
+	return fmt.Errorf("%w: the SHA-256 of the file as stored is %s, not %s", ErrChecksum, got, want)
+}
+
+func tooLarge(limit int64) error {
+	return fmt.Errorf("%w: more than %d raw bytes, the limit that WithMaxSize sets", ErrTooLarge, limit)
+}
+
+// stored computes the digest of a file as it is read.
+type stored struct {
+	r   io.Reader
+	sum hash.Hash
+	n   atomic.Int64
+}
+
+func (s *stored) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	s.sum.Write(b[:n])
+	s.n.Add(int64(n))
+	return n, err
+}
+
+func (s *stored) hex() string { return hex.EncodeToString(s.sum.Sum(nil)) }
+
+// decode reads a source through all of its formats into use, and verifies the
+// digest of the file as stored.
+func decode(ctx context.Context, src Source, info Info, c *prepareConfig, want string, use func(*Reader, *stored) error) (*stored, error) {
+	rc, err := src.Open(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer rc.Close()
+	in := &stored{r: rc, sum: sha256.New()}
+	rd, err := NewReader(in, append(slices.Clone(c.reader), DecodeName(info.Name))...)
+	if err == nil {
+		err = use(rd, in)
+	}
+	// Where data is damaged, a digest may tell that it is the file's fault.
+	damaged := errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated)
+	final := err != nil && (!damaged || want == "" && info.SHA256 == "")
+	if final {
+		rc.Close() // a Read that waits for the source would hold up rd.Close
+	}
+	if rd != nil {
+		rd.Close()
+	}
+	if final {
+		return nil, err
+	}
+	// What the decoder had no use for belongs to the digest.
+	if _, more := io.Copy(io.Discard, in); more != nil {
+		return nil, errors.Join(err, more)
+	}
+	if info.Size >= 0 && in.n.Load() != info.Size {
+		return nil, errors.Join(fmt.Errorf("%w: the file had %d bytes and %d were read", ErrChanged, info.Size, in.n.Load()), err)
+	}
+	for _, w := range []string{want, info.SHA256} {
+		if w != "" && in.hex() != w {
+			return nil, errors.Join(wrongSum(w, in.hex()), err)
+		}
+	}
+	return in, err
+}
+
+func (p *Prepared) fromSource(ctx context.Context, cache *cache, info Info, want string) error {
+	part, err := cache.create(ctx)
+	if err != nil {
+		return err
+	}
+	p.files.Lock()
+	p.file, p.part = part.file, part
+	p.files.Unlock()
+
+	s := newSink(p, info.Size)
+	defer s.stop()
+	var size int64
+	var formats []Format
+	in, err := decode(ctx, p.src, info, p.c, want, func(rd *Reader, in *stored) error {
+		formats = rd.Formats()
+		p.change(func() {
+			p.formats = formats
+			if len(formats) == 1 {
+				p.size = info.Size // what is raw has the size of the file
+			}
+		})
+		s.read = &in.n
+		s.out, s.dir = part.file, cache.dir
+		var err error
+		size, err = s.fill(ctx, rd)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if err := part.file.Sync(); err != nil {
+		return diskError(err, cache.dir)
+	}
+	m := &meta{
+		Version: metaVersion, SourceSHA256: in.hex(), SourceSize: in.n.Load(), SHA256: hex.EncodeToString(s.raw.Sum(nil)),
+		Size: size, Data: s.data, ChunkSize: p.c.chunk, Formats: formats,
+	}
+	for _, c := range s.chunks {
+		sum := ""
+		if !c.Zero {
+			sum = hex.EncodeToString(c.SHA256[:])
+		}
+		m.Chunks = append(m.Chunks, sum)
+	}
+	if err := p.publish(ctx, cache, m, info.Identity); err != nil {
+		return err
+	}
+	p.finish(s, m)
+	cache.evict(p.c.cacheLimit)
+	return nil
+}
+
+// publish moves the file into the cache. Windows moves no open file, so it is
+// closed and opened again, while readers wait.
+func (p *Prepared) publish(ctx context.Context, cache *cache, m *meta, identity string) error {
+	p.files.Lock()
+	defer p.files.Unlock()
+	part := p.part
+	p.file.Close()
+	p.file, p.part = nil, nil
+	e, err := cache.publish(ctx, part, m, identity)
+	if err != nil {
+		part.remove()
+		return err
+	}
+	f, err := os.Open(e.path)
+	if err != nil {
+		e.lock.unlock()
+		return err
+	}
+	p.file, p.entry = f, e
+	return nil
+}

@@ -1,0 +1,69 @@
+package image
+
+import (
+	"fmt"
+	"runtime"
+)
+
+// ReaderOption changes how [NewReader] decodes.
+type ReaderOption func(*readerConfig) error
+
+type readerConfig struct {
+	workers int
+	memory  int64
+	name    string
+}
+
+// DefaultMemoryLimit bounds the buffers of a decoder unless an option says
+// otherwise. It is enough for files of xz -9 and zstd -19.
+const DefaultMemoryLimit = 80 << 20
+
+// DecodeWorkers sets how many goroutines decode at the same time where a format
+// allows it (xz with several blocks, zstd, lz4): 1 to 256. The default is
+// runtime.GOMAXPROCS(0).
+func DecodeWorkers(n int) ReaderOption {
+	return func(c *readerConfig) error {
+		if n < 1 || n > 256 {
+			return fmt.Errorf("%w: %d decode workers, must be 1 to 256", ErrInvalid, n)
+		}
+		c.workers = n
+		return nil
+	}
+}
+
+// DecodeMemoryLimit bounds, in bytes, the dictionaries and blocks that decoding
+// holds, at least 1 MiB; about 10 MiB of fixed buffers come on top. Data that
+// needs more is [ErrTooLarge]. The default is [DefaultMemoryLimit].
+func DecodeMemoryLimit(n int64) ReaderOption {
+	return func(c *readerConfig) error {
+		if n < 1<<20 {
+			return fmt.Errorf("%w: decode memory limit of %d bytes, must be at least 1 MiB", ErrInvalid, n)
+		}
+		c.memory = n
+		return nil
+	}
+}
+
+// DecodeName sets the name that errors give the data.
+func DecodeName(name string) ReaderOption {
+	return func(c *readerConfig) error {
+		c.name = name
+		return nil
+	}
+}
+
+func newReaderConfig(opts []ReaderOption) (*readerConfig, error) {
+	c := &readerConfig{}
+	for _, o := range opts {
+		if err := o(c); err != nil {
+			return nil, err
+		}
+	}
+	if c.workers == 0 {
+		c.workers = min(runtime.GOMAXPROCS(0), 256)
+	}
+	if c.memory == 0 {
+		c.memory = DefaultMemoryLimit
+	}
+	return c, nil
+}
