@@ -56,10 +56,11 @@ func (s *search) restart(from int64) {
 // takes one a, and that $ holds wherever output could end. Output that has
 // arrived already is looked at even if ctx has ended.
 //
-// Matchers of go-expect cost time linear in the output. Others are asked with
-// the whole window for every piece that arrives, and the end of their match is
-// found by bisecting: they must not change their mind when more output follows,
-// and must not call methods of the Console.
+// Matchers of go-expect cost time linear in the output: hundreds of MB/s, or
+// about one where a regexp leads to ever new states, as a[ab]{12}c does. Others
+// are asked with the whole window for every piece that arrives, and the end of
+// their match is found by bisecting: they must not change their mind when more
+// output follows, and must not call methods of the Console.
 //
 // expect.WithTimeout is a further deadline for the whole call. Matchers of
 // errors are asked when the port ends, with the error of the port's Read. The

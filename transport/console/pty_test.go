@@ -201,3 +201,42 @@ func TestAttachTerminal(t *testing.T) {
 		t.Errorf("the next reader of the terminal got %q, %v", b[:n], err)
 	}
 }
+
+// A pipe as stdin is not read any more either, and may be closed while somebody
+// is attached.
+func TestAttachPipe(t *testing.T) {
+	stdin, keyboard, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer keyboard.Close()
+	c, _ := open(t)
+	if _, err := keyboard.Write([]byte("\x1d")); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Attach(t.Context(), stdin, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := c.Attach(ctx, stdin, io.Discard); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if _, err := keyboard.Write([]byte("mine")); err != nil {
+		t.Fatal(err)
+	}
+	readSome(t, stdin, "mine")
+	if err := stdin.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	result := make(chan error, 1)
+	greeted := make(greeting, 1)
+	go func() { result <- c.Attach(t.Context(), stdin, greeted) }()
+	<-greeted
+	if err := stdin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-result; !errors.Is(err, os.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}

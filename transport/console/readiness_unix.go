@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,10 +20,20 @@ type readiness struct {
 	once sync.Once
 }
 
-// newReadiness returns nil where there is no way to wait for f.
+// newReadiness returns nil where there is no way to wait for f, or no need: a
+// file that Go itself waits for has deadlines, and can be closed meanwhile.
 func newReadiness(f *os.File) *readiness {
 	conn, err := f.SyscallConn()
 	if err != nil {
+		return nil
+	}
+	var flags int
+	if err := conn.Control(func(fd uintptr) { flags, err = unix.FcntlInt(fd, unix.F_GETFL, 0) }); err != nil {
+		return nil
+	}
+	// Not by the deadline alone: it can be set for a file that was made
+	// blocking, but then has no effect.
+	if err == nil && flags&unix.O_NONBLOCK != 0 && f.SetReadDeadline(time.Time{}) == nil {
 		return nil
 	}
 	r, w, err := os.Pipe()
