@@ -34,9 +34,11 @@
 // With post-processing off, what commands print ends its lines with LF and
 // arrives byte for byte, and what the kernel prints ends its lines with CR LF.
 // That is how kernel messages with time stamps are taken out of the output
-// without touching what dmesg prints. Where the board has no stty, CR LF is
-// turned into LF and kernel messages stay in the output; Upload and Download
-// are exact in any case, because they compare digests.
+// without touching what dmesg prints. Whether something on the way turns LF
+// into CR LF all the same (the terminal of a board without stty, a pty between
+// here and there) is measured, and undone. Without stty kernel messages stay in
+// the output; Upload and Download are exact in any case, because they compare
+// digests.
 //
 // Commands run in one and the same shell, so variables, functions and the
 // working directory last from one to the next until a command ends that shell.

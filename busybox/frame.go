@@ -113,7 +113,7 @@ type scanner struct {
 	id   string // of the command
 	end  mark   // of the question behind it
 	name string // of the inner shell
-	raw  bool   // lines end with LF and kernel messages are taken out
+	kmsg bool   // kernel messages can be told by their CR LF and are taken out
 
 	filter kmsgFilter
 	buf    []byte
@@ -125,7 +125,7 @@ type scanner struct {
 // output, and the answer that ends it.
 func (sc *scanner) feed(b string) (out []byte, a answer, done bool) {
 	in := []byte(b)
-	if sc.raw {
+	if sc.kmsg {
 		var records []string
 		in, records = sc.filter.feed(in)
 		sc.kernel = append(sc.kernel, records...)
@@ -134,13 +134,8 @@ func (sc *scanner) feed(b string) (out []byte, a answer, done bool) {
 	if !sc.begun {
 		begin := []byte(beginOf(sc.id))
 		if i := bytes.Index(sc.buf, begin); i >= 0 {
-			after := sc.buf[i+len(begin):]
-			nl := 1
-			if !sc.raw {
-				nl = 2
-			}
-			if len(after) >= nl {
-				sc.buf = bytes.TrimPrefix(bytes.TrimPrefix(after, []byte("\r")), []byte("\n"))
+			if after := sc.buf[i+len(begin):]; len(after) > 0 {
+				sc.buf = bytes.TrimPrefix(after, []byte("\n"))
 				sc.begun = true
 			}
 		}
@@ -150,7 +145,7 @@ func (sc *scanner) feed(b string) (out []byte, a answer, done bool) {
 		if at = bytes.Index(sc.buf, open); at >= 0 {
 			rest := sc.buf[at+len(open):]
 			if f := endFields.FindSubmatch(rest); f != nil && bytes.Equal(f[1], f[2]) {
-				out = sc.text(sc.buf[:at])
+				out = bytes.Clone(sc.buf[:at])
 				sc.buf = bytes.Clone(rest[len(f[0]):])
 				return out, answer{name: sc.name, done: sc.id, status: string(f[1])}, true
 			}
@@ -165,7 +160,7 @@ func (sc *scanner) feed(b string) (out []byte, a answer, done bool) {
 			start = i
 		}
 		if sc.begun || a.done == sc.id {
-			out = sc.text(sc.buf[:start])
+			out = bytes.Clone(sc.buf[:start])
 		} // else the command has not started: that was something else
 		sc.buf = bytes.Clone(sc.buf[end:])
 		return out, a, true
@@ -174,7 +169,7 @@ func (sc *scanner) feed(b string) (out []byte, a answer, done bool) {
 		return nil, a, false
 	}
 	keep := sc.hold()
-	out = sc.text(sc.buf[:len(sc.buf)-keep])
+	out = bytes.Clone(sc.buf[:len(sc.buf)-keep])
 	sc.buf = append(sc.buf[:0], sc.buf[len(sc.buf)-keep:]...)
 	return out, a, false
 }
@@ -193,24 +188,13 @@ func (sc *scanner) hold() int {
 			}
 		}
 	}
-	if !sc.raw && keep < len(sc.buf) && sc.buf[len(sc.buf)-keep-1] == '\r' {
-		keep++ // the LF may be in the next piece
-	}
 	return keep
-}
-
-// text is a copy of b with the line ends that the command wrote.
-func (sc *scanner) text(b []byte) []byte {
-	if sc.raw {
-		return append([]byte(nil), b...)
-	}
-	return bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
 }
 
 // rest is what has arrived of an output whose end did not.
 func (sc *scanner) rest() []byte {
 	sc.buf = append(sc.buf, sc.filter.flush()...)
-	return sc.text(sc.buf)
+	return bytes.Clone(sc.buf)
 }
 
 // maxTyped is how much of a command goes on one line, far below the 4096 bytes

@@ -125,6 +125,7 @@ func (s *Shell) exec(ctx context.Context, op, cmd string, sink func([]byte)) (in
 	if err := s.ready(ctx, op, cmd); err != nil {
 		return 0, err
 	}
+	s.stream.forget()
 	s.seq++
 	began := time.Now()
 	s.cfg.log.Debug("busybox: run", "n", s.seq, "command", short(cmd, 200))
@@ -184,9 +185,6 @@ func (s *Shell) piece(ctx context.Context, text, prev string) (string, error) {
 			got, ok = findFramed(all, m)
 			return ok
 		})
-		if !s.env.stty {
-			got = strings.ReplaceAll(got, "\r\n", "\n")
-		}
 		switch {
 		case err == nil && got == text:
 			return m.a, nil
@@ -210,7 +208,7 @@ func (s *Shell) piece(ctx context.Context, text, prev string) (string, error) {
 // perform starts the loaded command and follows it to its end.
 func (s *Shell) perform(ctx context.Context, op, cmd, id string, sink func([]byte)) (int, error) {
 	end := newMark()
-	sc := &scanner{id: id, end: end, name: s.nonce, raw: s.env.stty}
+	sc := &scanner{id: id, end: end, name: s.nonce, kmsg: s.env.stty}
 	launch := "_fr " + id + "\n"
 	if err := s.c.Send(ctx, launch+end.question()); err != nil {
 		return 0, s.interrupted(ctx, op, cmd, err, "while the command was started")

@@ -133,7 +133,7 @@ var (
 // kernel are made quiet, and the inner shell is started in it.
 func (s *Shell) enter(ctx context.Context) error {
 	s.env = environment{}
-	s.stream.w.crlf = false
+	s.stream.w.crlf, s.stream.crlf, s.stream.cr = false, false, false
 	// What was there stays in _fo and _fk until it has been put back, also
 	// when this runs a second time.
 	modes, err := s.outer(ctx, `[ -n "$_fx" ]||{ _fx=1;_fu=$PS1;PS1=;};: ${_fo:=$(stty -g 2>/dev/null)}`, `$_fo`, reModes)
@@ -147,7 +147,6 @@ func (s *Shell) enter(ctx context.Context) error {
 		}
 		s.env.stty = st == "0"
 	}
-	s.stream.w.crlf = s.env.stty
 	if !s.env.stty {
 		s.cfg.log.Warn("busybox: the board has no usable stty; output is cleaned on the host")
 	}
@@ -231,6 +230,12 @@ func (s *Shell) inner(ctx context.Context, start string) error {
 	if _, err := s.outer(ctx, "_fw='\n'", `${#_fw}`, regexp.MustCompile(`^1$`)); err != nil {
 		return err
 	}
+	lf, err := s.outer(ctx, "", `"$_fw"`, regexp.MustCompile(`^\r*\n$`))
+	if err != nil {
+		return err
+	}
+	s.stream.crlf = lf != "\n"
+	s.stream.w.crlf = s.env.stty
 	for _, f := range boardFunctions {
 		m := newMark()
 		load := "IFS= read -r _fl\n" + f + "\nprintf %s \"<" + m.a + `.""` + m.b + `:$_fl:` + m.b + `.""` + m.a + ">\"\n"
@@ -281,7 +286,7 @@ func (s *Shell) Interactive(ctx context.Context) error {
 	}
 	if err == nil {
 		s.env = environment{}
-		s.stream.w.crlf = false
+		s.stream.w.crlf, s.stream.crlf, s.stream.cr = false, false, false
 		err = s.c.Send(ctx, "PS1=$_fu;unset _fo _fk _fq _fx _fu\n")
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package busybox
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +22,12 @@ type stream struct {
 	// dropped counts bytes that the console could not keep, because more
 	// arrived than its window holds before they were read here.
 	dropped int64
+
+	// crlf says that every LF of the board arrives with a CR before it that
+	// the board has not printed, put in by its terminal or by something on the
+	// way, such as a pty; it is taken out again. cr is such a CR at the end of
+	// what was read last, whose LF may follow.
+	crlf, cr bool
 
 	mu   sync.Mutex
 	last []byte // the last bytes seen, for errors
@@ -45,17 +52,31 @@ func (st *stream) read(ctx context.Context, max time.Duration) (string, error) {
 		return "", err
 	}
 	st.dropped += m.Dropped
-	text := m.Before + m.Text + st.c.Discard()
+	text := st.plain(m.Before + m.Text + st.c.Discard())
 	st.note(text)
 	return text, nil
 }
 
 // drain takes what has arrived without waiting.
 func (st *stream) drain() {
-	text := st.c.Discard()
+	text := st.plain(st.c.Discard())
 	if text != "" {
 		st.note(text)
 	}
+}
+
+// plain takes out the CRs that something has put in.
+func (st *stream) plain(text string) string {
+	if !st.crlf {
+		return text
+	}
+	if st.cr {
+		text = "\r" + text
+	}
+	if st.cr = strings.HasSuffix(text, "\r"); st.cr {
+		text = text[:len(text)-1]
+	}
+	return strings.ReplaceAll(text, "\r\n", "\n")
 }
 
 func (st *stream) note(text string) {
@@ -79,9 +100,14 @@ func (st *stream) recent() string {
 	return string(st.last)
 }
 
-// reset forgets what was seen.
+// reset starts anew, as before the first byte.
 func (st *stream) reset() {
-	st.w = watch{}
+	st.w, st.crlf, st.cr = watch{}, false, false
+	st.forget()
+}
+
+// forget makes recent start here.
+func (st *stream) forget() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.last = nil
