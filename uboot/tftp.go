@@ -105,3 +105,29 @@ func (s *Session) checkCRC(ctx context.Context, address string, size int64, want
 	}
 	return true, nil
 }
+
+// TFTPWindow asks for windows of n blocks (RFC 7440) of blockSize bytes in the
+// transfers that follow, by $tftpwindowsize and $tftpblocksize. A build that does
+// not know the variables ignores them: what was agreed is for the server to say.
+// The returned function puts back what was there.
+func (s *Session) TFTPWindow(ctx context.Context, n, blockSize int) (restore func(context.Context) error, err error) {
+	before := map[string]string{}
+	for name, value := range map[string]int{"tftpwindowsize": n, "tftpblocksize": blockSize} {
+		old, err := s.env(ctx, name)
+		if err != nil && !errors.Is(err, ErrNotDefined) {
+			return nil, s.fail("tftp", "printenv "+name, err)
+		}
+		before[name] = old
+		if err := s.setEnv(ctx, name, strconv.Itoa(value)); err != nil {
+			return nil, s.fail("tftp", "setenv "+name, err)
+		}
+	}
+	return func(ctx context.Context) error {
+		for name, old := range before {
+			if err := s.setEnv(ctx, name, old); err != nil {
+				return s.fail("tftp", "setenv "+name, err)
+			}
+		}
+		return nil
+	}, nil
+}
