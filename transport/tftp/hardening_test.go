@@ -32,6 +32,9 @@ func next(t *testing.T, c *net.UDPConn, block uint16) []byte {
 		if err != nil {
 			t.Fatalf("waiting for block %d: %v", block, err)
 		}
+		if binary.BigEndian.Uint16(buf) == 5 {
+			t.Fatalf("got ERROR %q", buf[4:n])
+		}
 		if binary.BigEndian.Uint16(buf) == 3 && binary.BigEndian.Uint16(buf[2:]) == block {
 			return buf[4:n]
 		}
