@@ -130,7 +130,7 @@ func (t *transfer) sendPlain() error {
 
 	err, finished := t.watch(c, result)
 	if !finished {
-		_ = t.write(errorPacket(codeUndefined, err.Error()))
+		t.farewell(err)
 		c.mu.Lock()
 		c.closed = true
 		c.mu.Unlock()

@@ -96,6 +96,15 @@ func (t *transfer) write(p []byte) error {
 	return err
 }
 
+// farewell tells the client why its transfer ends, unless it has ended it
+// itself: an ERROR is never answered, and one sent to a client that repeated
+// its request would kill the transfer that follows.
+func (t *transfer) farewell(err error) {
+	if !errors.Is(err, ErrRefused) && !errors.Is(err, ErrSuperseded) {
+		_ = t.write(errorPacket(codeUndefined, err.Error()))
+	}
+}
+
 // abort tells the client why nothing more will come.
 func (t *transfer) abort(code uint16, err error) error {
 	_ = t.write(errorPacket(code, err.Error()))

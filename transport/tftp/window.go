@@ -44,7 +44,7 @@ func (t *transfer) sendWindows() error {
 		for waiting := true; waiting; {
 			ack, ok, err := t.receive(timer)
 			if err != nil {
-				_ = t.write(errorPacket(codeUndefined, err.Error()))
+				t.farewell(err)
 				return err
 			}
 			if !ok {
@@ -106,7 +106,7 @@ func (t *transfer) sendOack(oack []byte, timer *time.Timer) error {
 		for {
 			ack, ok, err := t.receive(timer)
 			if err != nil {
-				_ = t.write(errorPacket(codeUndefined, err.Error()))
+				t.farewell(err)
 				return err
 			}
 			if !ok {
