@@ -16,13 +16,14 @@ type automaton struct {
 	prog   *syntax.Prog
 	states map[string]*dstate
 	start  *dstate
-	onEmit []bool // scratch: which instructions a closure has visited
+	none   *transitions // shared by states without a table; never written to
+	onEmit []bool       // scratch: which instructions a closure has visited
 	stack  []uint32
 	key    []byte
 }
 
 // maxStates bounds the cache; beyond it the cache starts anew.
-const maxStates = 256
+const maxStates = 512
 
 // otherByte is the slot of utf8.RuneError, which is what binary noise is read
 // as; it follows the slots of ASCII.
@@ -33,8 +34,13 @@ type dstate struct {
 	insts   []uint32 // instructions to go on with, before empty-width assertions
 	prev    rune     // stands for the class of the last rune; -1 at the beginning
 	matched bool     // the prefix matches
-	next    [utf8.RuneSelf + 1]*dstate
+	seen    bool     // somebody has gone on from here before
+	next    *transitions
 }
+
+// transitions tells where each rune of the table leads; nil where that is not
+// known yet.
+type transitions [utf8.RuneSelf + 1]*dstate
 
 // newAutomaton compiles expr with the given flags; nil where it cannot.
 func newAutomaton(expr string, flags syntax.Flags) *automaton {
@@ -46,7 +52,7 @@ func newAutomaton(expr string, flags syntax.Flags) *automaton {
 	if err != nil {
 		return nil
 	}
-	a := &automaton{prog: prog, onEmit: make([]bool, len(prog.Inst))}
+	a := &automaton{prog: prog, none: new(transitions), onEmit: make([]bool, len(prog.Inst))}
 	a.reset()
 	return a
 }
@@ -55,7 +61,7 @@ func newAutomaton(expr string, flags syntax.Flags) *automaton {
 // one state that somebody still holds does not keep all others alive.
 func (a *automaton) reset() {
 	for _, s := range a.states {
-		clear(s.next[:])
+		s.next = a.none
 	}
 	a.states = make(map[string]*dstate)
 	a.start = a.state([]uint32{uint32(a.prog.Start)}, -1, false)
@@ -88,7 +94,7 @@ func (a *automaton) state(insts []uint32, prev rune, matched bool) *dstate {
 	if s := a.states[string(a.key)]; s != nil {
 		return s
 	}
-	s := &dstate{insts: slices.Clone(insts), prev: prev, matched: matched}
+	s := &dstate{insts: slices.Clone(insts), prev: prev, matched: matched, next: a.none}
 	if !matched {
 		// The prefix may be all there is: assertions see the end of the text.
 		_, s.matched = a.closure(s, -1)
@@ -148,8 +154,13 @@ func (a *automaton) step(s *dstate, r rune, slot int) *dstate {
 		}
 	}
 	next := a.state(insts, class(r), match)
-	if slot >= 0 {
+	// A table is only worth its memory for a state that is met again.
+	if slot >= 0 && s.seen {
+		if s.next == a.none {
+			s.next = new(transitions)
+		}
 		s.next[slot] = next
 	}
+	s.seen = true
 	return next
 }

@@ -9,8 +9,6 @@ import (
 	"time"
 )
 
-const levelDebug = slog.LevelDebug
-
 const (
 	// readSize is how much is read from the port at once.
 	readSize = 32 << 10

@@ -25,6 +25,11 @@ func open(t testing.TB, opts ...console.Option) (*console.Console, net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if c.Err() == nil {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 		c.Close()
 		board.Close()
 	})

@@ -35,8 +35,8 @@ const (
 	tailBytes = 2048
 )
 
-// Error is the error type of this package. Secrets are replaced by *** in all
-// of its fields. errors.Is(err, context.DeadlineExceeded) tells a timeout.
+// Error is the error type of this package. Secrets are replaced by *** in what
+// it says and in all fields but Err. errors.Is(err, context.DeadlineExceeded) tells a timeout.
 type Error struct {
 	// Op is what was being done: "send", "expect", "attach", "pty", "close".
 	Op string
@@ -48,6 +48,8 @@ type Error struct {
 	Tail string
 	// Err is the cause.
 	Err error
+
+	cause string // what Err says, with secrets replaced
 }
 
 // Error implements error: the operation, what was wanted, the cause, and the
@@ -60,7 +62,12 @@ func (e *Error) Error() string {
 		b.WriteString(" ")
 		b.WriteString(strings.Join(e.Wanted, " or "))
 	}
-	fmt.Fprintf(&b, ": %v", e.Err)
+	b.WriteString(": ")
+	if e.cause != "" {
+		b.WriteString(e.cause)
+	} else {
+		fmt.Fprint(&b, e.Err)
+	}
 	switch {
 	case e.Tail != "":
 		fmt.Fprintf(&b, "; last console lines:\n%s", e.Tail)
@@ -73,12 +80,22 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// fail makes an Error of this session. It must be called without c.mu held.
+// fail makes an Error of this session; wanted has its secrets replaced already.
+// It must be called without c.mu held.
 func (c *Console) fail(op string, wanted []string, err error) *Error {
-	for i, w := range wanted {
-		wanted[i] = c.redact(w)
+	return &Error{Op: op, Wanted: wanted, Tail: bounded(c.Tail(tailLines)), Err: err, cause: c.redact(err.Error())}
+}
+
+// longestName bounds the description of one matcher, in characters.
+const longestName = 80
+
+// clip bounds a text whose secrets have been replaced already: the beginning of
+// a secret would not be recognised any more.
+func clip(s string) string {
+	if r := []rune(s); len(r) > longestName {
+		return string(r[:longestName]) + "..."
 	}
-	return &Error{Op: op, Wanted: wanted, Tail: bounded(c.Tail(tailLines)), Err: err}
+	return s
 }
 
 // bounded keeps the last tailBytes of s, from a line's start where there is

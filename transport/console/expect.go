@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"strings"
+	"log/slog"
 
 	expect "github.com/Netflix/go-expect"
 )
@@ -56,10 +56,11 @@ func (s *search) restart(from int64) {
 // takes one a, and that $ holds wherever output could end. Output that has
 // arrived already is looked at even if ctx has ended.
 //
-// Matchers of go-expect cost time linear in the output. Others are asked with
-// the whole window for every piece that arrives, and the end of their match is
-// found by bisecting: they must not change their mind when more output follows,
-// and must not call methods of the Console.
+// Matchers of go-expect cost time linear in the output: hundreds of MB/s, or
+// about one where a regexp leads to ever new states, as a[ab]{12}c does. Others
+// are asked with the whole window for every piece that arrives, and the end of
+// their match is found by bisecting: they must not change their mind when more
+// output follows, and must not call methods of the Console.
 //
 // expect.WithTimeout is a further deadline for the whole call. Matchers of
 // errors are asked when the port ends, with the error of the port's Read. The
@@ -87,17 +88,17 @@ func (c *Console) Expect(ctx context.Context, opts ...expect.ExpectOpt) (*Match,
 	if err := c.await(ctx, s); err != nil {
 		wanted := make([]string, len(targets))
 		for i, t := range targets {
-			wanted[i] = t.name
+			wanted[i] = c.describe(t.matcher.Criteria())
 		}
 		return nil, c.fail("expect", wanted, err)
 	}
 	m := s.match
-	if c.log.Enabled(ctx, levelDebug) {
-		c.log.DebugContext(ctx, "console match", "index", m.Index, "text", c.redact(m.Text), "before", len(m.Before), "dropped", m.Dropped)
+	if c.log.Enabled(ctx, slog.LevelDebug) {
+		c.log.DebugContext(ctx, "console match", "index", m.Index, "text", clip(c.redact(m.Text)), "before", len(m.Before), "dropped", m.Dropped)
 	}
 	if cb, ok := targets[m.Index].matcher.(expect.CallbackMatcher); ok {
 		if err := cb.Callback(bytes.NewBufferString(m.Before + m.Text)); err != nil {
-			return m, c.fail("expect", []string{targets[m.Index].name}, fmt.Errorf("callback after the match: %w", err))
+			return m, c.fail("expect", []string{c.describe(targets[m.Index].matcher.Criteria())}, fmt.Errorf("callback after the match: %w", err))
 		}
 	}
 	return m, nil
@@ -208,7 +209,7 @@ func (c *Console) take(index int, scan scanner, end int64) (*Match, error) {
 func (c *Console) Discard() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := strings.Clone(string(c.win.live()))
+	s := string(c.win.live())
 	c.win.consume(c.win.end())
 	if c.active != nil {
 		c.active.restart(c.win.start)

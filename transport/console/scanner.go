@@ -188,14 +188,16 @@ func (s *allScanner) locate(visible []byte) []int { return []int{0, len(visible)
 // customScanner asks a matcher that we know nothing about. fresh gives a
 // matcher that has seen nothing.
 type customScanner struct {
-	fresh func() expect.Matcher
-	seen  int64 // the prefix up to here does not match
-	asked bool
+	fresh  func() expect.Matcher
+	window *window
+	seen   int64 // the prefix up to here does not match
+	asked  bool
 }
 
 func (s *customScanner) restart(from int64) { s.seen, s.asked = from, false }
 
 func (s *customScanner) scan(w *window, upto int64, _ bool) int64 {
+	s.window = w
 	s.seen = max(s.seen, w.start)
 	for s.seen < upto || !s.asked {
 		// In steps of half a window, so that what matches within one is seen
@@ -220,8 +222,13 @@ func (s *customScanner) scan(w *window, upto int64, _ bool) int64 {
 }
 
 func (s *customScanner) matches(w *window, end int64) bool {
-	visible, _ := w.visible(end)
-	return s.fresh().Match(bytes.NewBuffer(visible[:len(visible):len(visible)]))
+	return s.fresh().Match(w.buffer(end))
+}
+
+// ended asks about the port's end, after all output, as go-expect does.
+func (s *customScanner) ended(err error) bool {
+	m := s.fresh()
+	return m.Match(s.window.buffer(s.window.end())) || m.Match(err)
 }
 
 func (s *customScanner) locate(visible []byte) []int { return []int{0, len(visible)} }

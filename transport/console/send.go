@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 )
@@ -18,12 +19,21 @@ const sendPiece = 1024
 // control) cannot be taken back: it stays in progress, and the next Send waits
 // for it.
 func (c *Console) Send(ctx context.Context, data string) error {
+	if c.log.Enabled(ctx, slog.LevelDebug) {
+		c.log.DebugContext(ctx, "console send", "bytes", len(data), "data", clip(c.redact(data)))
+	}
+	return c.send(ctx, data)
+}
+
+// send is Send without a log line: what a person types is nobody's business,
+// and a password that comes key by key could not be recognised.
+func (c *Console) send(ctx context.Context, data string) error {
 	if err := acquire(ctx, c.sendTurn, c.closing); err != nil {
 		return c.fail("send", nil, err)
 	}
 	defer release(c.sendTurn)
-	if c.log.Enabled(ctx, levelDebug) {
-		c.log.DebugContext(ctx, "console send", "data", c.redact(data))
+	if err := c.Err(); err != nil {
+		return c.fail("send", nil, err)
 	}
 	for sent := 0; sent < len(data); {
 		piece, delay := c.cfg.pace.next(data[sent:])

@@ -18,7 +18,6 @@ type target struct {
 	matcher expect.Matcher
 	scan    scanner          // nil for what only matches an error
 	ended   func(error) bool // whether the port's end matches
-	name    string
 }
 
 // The types of go-expect's own matchers. They are not exported, and what
@@ -71,7 +70,7 @@ func compile(opts []expect.ExpectOpt, matchers []expect.Matcher, limit int) ([]t
 		if m == nil {
 			return nil, fmt.Errorf("matcher %d is nil", i)
 		}
-		t := target{matcher: m, name: describe(m.Criteria())}
+		t := target{matcher: m}
 		known, err := kinds.understand(reflect.ValueOf(m), m.Criteria(), &t, limit)
 		if err != nil {
 			return nil, err
@@ -85,7 +84,7 @@ func compile(opts []expect.ExpectOpt, matchers []expect.Matcher, limit int) ([]t
 				}
 				return m
 			}}
-			t.scan, t.ended = custom, func(err error) bool { return custom.fresh().Match(err) }
+			t.scan, t.ended = custom, custom.ended
 		}
 		targets[i] = t
 	}
@@ -182,30 +181,24 @@ func (never) locate([]byte) []int             { return nil }
 
 func isEIO(err *os.PathError) bool { return errors.Is(err, syscall.Errno(5)) }
 
-// describe names what a matcher waits for.
-func describe(criteria any) string {
-	const longest = 80
-	var s string
-	switch c := criteria.(type) {
+// describe names what a matcher waits for, with secrets replaced. That is done
+// before quoting and clipping, which would change a secret's look.
+func (c *Console) describe(criteria any) string {
+	switch want := criteria.(type) {
 	case string:
-		s = fmt.Sprintf("%q", c)
+		return fmt.Sprintf("%q", clip(c.redact(want)))
 	case *regexp.Regexp:
-		s = fmt.Sprintf("/%v/", c)
+		return "/" + clip(c.redact(want.String())) + "/"
 	case os.PathError:
-		s = c.Error()
+		return want.Error()
 	case error:
-		s = c.Error()
+		return clip(c.redact(want.Error()))
 	case []any:
-		parts := make([]string, len(c))
-		for i := range c {
-			parts[i] = describe(c[i])
+		parts := make([]string, len(want))
+		for i := range want {
+			parts[i] = c.describe(want[i])
 		}
-		s = "all of (" + strings.Join(parts, ", ") + ")"
-	default:
-		s = fmt.Sprintf("%v", c)
+		return "all of (" + strings.Join(parts, ", ") + ")"
 	}
-	if r := []rune(s); len(r) > longest {
-		s = string(r[:longest]) + "..."
-	}
-	return s
+	return clip(c.redact(fmt.Sprint(criteria)))
 }

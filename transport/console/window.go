@@ -1,6 +1,9 @@
 package console
 
-import "unicode/utf8"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // window holds the unconsumed output. Positions are offsets in the stream of
 // all bytes that were ever read, so that they survive the window's moving.
@@ -45,6 +48,12 @@ func (w *window) visible(end int64) (b []byte, lost int64) {
 		return b[over:], int64(over)
 	}
 	return b, 0
+}
+
+// buffer is the visible part up to end, as go-expect hands it to a matcher.
+func (w *window) buffer(end int64) *bytes.Buffer {
+	visible, _ := w.visible(end)
+	return bytes.NewBuffer(visible[:len(visible):len(visible)])
 }
 
 // consume forgets everything before stream offset end.
