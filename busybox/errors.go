@@ -93,9 +93,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // CommandError is a command that ran on the board and did not end with
 // status 0.
 type CommandError struct {
-	Command string // as given to Run, Stream or Script
+	Command string // as given to Run, Stream or Script, without secrets
 	Status  int    // exit status; 128+n where signal n ended it
-	Output  string // what it printed, stdout and stderr; with Stream its last part
+	Output  string // what it printed, stdout and stderr, without secrets; with Stream its last part
 	Tail    string // the last lines of Output
 	Err     error  // what the output says went wrong: ErrNoSpace, ErrIO, ErrReadOnly, ErrOutOfMemory, ErrNoTool (status 127), or nil
 }
@@ -130,8 +130,9 @@ var causes = []struct {
 	{regexp.MustCompile(`(?i)Out of memory|Cannot allocate memory`), ErrOutOfMemory},
 }
 
-// newCommandError makes the error of a command from its status and output.
-func newCommandError(cmd string, status int, output string) *CommandError {
+// commandError makes the error of a command from its status and output.
+func (s *Shell) commandError(cmd string, status int, output string) *CommandError {
+	cmd, output = s.hide(cmd), s.hide(output)
 	e := &CommandError{Command: cmd, Status: status, Output: output, Tail: lastLines(output, 10, 1024)}
 	for _, c := range causes {
 		if c.re.MatchString(e.Tail) {

@@ -21,7 +21,7 @@ func (s *Shell) exact(ctx context.Context, op, cmd string) (string, error) {
 		out, err := s.run(ctx, op, full)
 		if ce, ok := err.(*CommandError); ok {
 			if v, ok := measured(out); ok {
-				return v, newCommandError(cmd, ce.Status, v)
+				return v, s.commandError(cmd, ce.Status, v)
 			}
 			continue
 		}
@@ -31,7 +31,7 @@ func (s *Shell) exact(ctx context.Context, op, cmd string) (string, error) {
 		if v, ok := measured(out); ok {
 			return v, nil
 		}
-		s.cfg.log.Warn("busybox: an answer arrived damaged, asking again", "command", short(cmd, 120))
+		s.cfg.log.Warn("busybox: an answer arrived damaged, asking again", "command", short(s.hide(cmd), 120))
 	}
 	return "", s.fail(op, cmd, ErrCorrupt, "its output arrived damaged %d times; look at the serial line", tries)
 }

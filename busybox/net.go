@@ -226,7 +226,7 @@ func (s *Shell) Fetch(ctx context.Context, url, path string) error {
 func (s *Shell) fetch(ctx context.Context, op, from, path string) error {
 	u, err := url.Parse(from)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ftp") || strings.ContainsAny(from, " \t\n") {
-		return &Error{Op: op, Err: ErrConfig, Detail: fmt.Sprintf("%q is not an http, https or ftp URL", short(from, 200))}
+		return &Error{Op: op, Err: ErrConfig, Detail: fmt.Sprintf("%q is not an http, https or ftp URL", short(s.hide(from), 200))}
 	}
 	if path == "" || strings.HasSuffix(path, "/") {
 		return &Error{Op: op, Err: ErrConfig, Detail: fmt.Sprintf("%q is not a file name", path)}
@@ -248,7 +248,7 @@ else echo "neither curl nor wget: not found"; exit 127; fi && mv "$p.part" "$p" 
 	if detail == "" {
 		detail = "is the server's address reachable from the board?"
 	}
-	return &Error{Op: op, Command: short(from, 200), Err: fmt.Errorf("%w: %w", ErrFetch, ce), Detail: detail}
+	return &Error{Op: op, Command: short(s.hide(from), 200), Err: fmt.Errorf("%w: %w", ErrFetch, ce), Detail: detail}
 }
 
 // operand keeps a path from being taken for an option.

@@ -89,13 +89,13 @@ func (s *Shell) interrupted(ctx context.Context, op, cmd string, cause error, wh
 	}
 	cause = context.Cause(ctx)
 	tail := s.tail()
-	s.cfg.log.Warn("busybox: stopping a command", "command", short(cmd, 120), "reason", cause)
+	s.cfg.log.Warn("busybox: stopping a command", "command", short(s.hide(cmd), 120), "reason", cause)
 	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverTime)
 	defer cancel()
 	err := s.regain(rctx, ladder[2:])
 	switch {
 	case err == nil:
-		return &Error{Op: op, Command: cmd, Err: cause, Tail: tail,
+		return &Error{Op: op, Command: s.hide(cmd), Err: cause, Tail: tail,
 			Detail: when + "; it was stopped and the shell answers again"}
 	case errors.Is(err, errDead):
 		return s.explain(op, cmd, fmt.Errorf("%w; %w", cause, err), "%s", when)
@@ -107,7 +107,7 @@ func (s *Shell) interrupted(ctx context.Context, op, cmd string, cause error, wh
 		if !errors.Is(err, ErrShellLost) {
 			err = fmt.Errorf("%w: %w", ErrShellLost, err)
 		}
-		return &Error{Op: op, Command: cmd, Err: fmt.Errorf("%w; %w", cause, err), Tail: tail, Detail: when + hint}
+		return &Error{Op: op, Command: s.hide(cmd), Err: fmt.Errorf("%w; %w", cause, err), Tail: tail, Detail: when + hint}
 	}
 }
 
@@ -136,7 +136,7 @@ func (s *Shell) died(op, cmd string) error {
 			break
 		}
 	}
-	err := s.stream.w.err(op, cmd)
+	err := s.stream.w.err(op, s.hide(cmd))
 	s.setDead(errors.Unwrap(err))
 	s.logged = false
 	return err

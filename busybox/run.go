@@ -55,14 +55,14 @@ func (s *Shell) run(ctx context.Context, op, cmd string) (string, error) {
 		out.Write(b)
 	})
 	if long {
-		return out.String(), &Error{Op: op, Command: cmd, Err: ErrOutputTooLong,
+		return out.String(), &Error{Op: op, Command: s.hide(cmd), Err: ErrOutputTooLong,
 			Detail: fmt.Sprintf("more than %d bytes; use Stream", maxOutput)}
 	}
 	if err != nil {
 		return out.String(), err
 	}
 	if status != 0 {
-		return out.String(), s.blame(ctx, newCommandError(cmd, status, out.String()), began)
+		return out.String(), s.blame(ctx, s.commandError(cmd, status, out.String()), began)
 	}
 	return out.String(), nil
 }
@@ -92,7 +92,7 @@ func (s *Shell) streamTo(ctx context.Context, op, cmd string, out func([]byte)) 
 		return err
 	}
 	if status != 0 {
-		return s.blame(ctx, newCommandError(cmd, status, string(last)), began)
+		return s.blame(ctx, s.commandError(cmd, status, string(last)), began)
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func typable(cmd string) string {
 // is not known.
 func (s *Shell) exec(ctx context.Context, op, cmd string, sink func([]byte)) (int, error) {
 	if why := typable(cmd); why != "" {
-		return 0, &Error{Op: op, Command: cmd, Err: ErrCommandText, Detail: why}
+		return 0, &Error{Op: op, Command: s.hide(cmd), Err: ErrCommandText, Detail: why}
 	}
 	if err := s.acquire(ctx, op, cmd); err != nil {
 		return 0, err
@@ -128,7 +128,7 @@ func (s *Shell) exec(ctx context.Context, op, cmd string, sink func([]byte)) (in
 	s.stream.forget()
 	s.seq++
 	began := time.Now()
-	s.cfg.log.Debug("busybox: run", "n", s.seq, "command", short(cmd, 200))
+	s.cfg.log.Debug("busybox: run", "n", s.seq, "command", short(s.hide(cmd), 200))
 	id, err := s.load(ctx, cmd)
 	if err != nil {
 		return 0, s.interrupted(ctx, op, cmd, err, "while the command was typed; it was not run")
@@ -141,10 +141,10 @@ func (s *Shell) exec(ctx context.Context, op, cmd string, sink func([]byte)) (in
 // ready makes sure that there is a session and that its shell listens.
 func (s *Shell) ready(ctx context.Context, op, cmd string) error {
 	if dead := s.Err(); dead != nil {
-		return &Error{Op: op, Command: cmd, Err: dead, Detail: "nothing was typed; log in again after the board has booted"}
+		return &Error{Op: op, Command: s.hide(cmd), Err: dead, Detail: "nothing was typed; log in again after the board has booted"}
 	}
 	if !s.logged {
-		return &Error{Op: op, Command: cmd, Err: ErrNotLoggedIn, Detail: "call Login first"}
+		return &Error{Op: op, Command: s.hide(cmd), Err: ErrNotLoggedIn, Detail: "call Login first"}
 	}
 	s.stream.drain()
 	if s.lost || s.stream.w.dead != omenNone {
@@ -210,7 +210,10 @@ func (s *Shell) perform(ctx context.Context, op, cmd, id string, sink func([]byt
 	end := newMark()
 	sc := &scanner{id: id, end: end, name: s.nonce, kmsg: s.env.stty}
 	launch := "_fr " + id + "\n"
-	if err := s.c.Send(ctx, launch+end.question()); err != nil {
+	if s.env.stty { // else its echo would stand in the output
+		launch += end.question()
+	}
+	if err := s.c.Send(ctx, launch); err != nil {
 		return 0, s.interrupted(ctx, op, cmd, err, "while the command was started")
 	}
 	poll, launches := firstPoll, 1
@@ -233,7 +236,7 @@ func (s *Shell) perform(ctx context.Context, op, cmd, id string, sink func([]byt
 		s.kernelSaid(sc)
 		switch {
 		case done && a.name == s.nonce && a.done == id:
-			s.stream.w = watch{crlf: s.env.stty, last: omenSession} // whatever it printed, it lives
+			s.stream.alive() // whatever it printed
 			if n := s.stream.dropped; n > 0 {
 				return 0, s.fail(op, cmd, ErrOutputLost, "%d bytes, while it ran and ended with status %d; give the console a larger window, or have the board print less", n, ended(a))
 			}
@@ -242,7 +245,7 @@ func (s *Shell) perform(ctx context.Context, op, cmd, id string, sink func([]byt
 			if launches++; launches > tries {
 				return 0, s.fail(op, cmd, ErrCorrupt, "the line that starts the command was damaged %d times; it was not run", tries)
 			}
-			if err := s.c.Send(ctx, launch+end.question()); err != nil {
+			if err := s.c.Send(ctx, launch); err != nil {
 				return 0, s.interrupted(ctx, op, cmd, err, "while the command was started")
 			}
 		case done:
@@ -250,7 +253,7 @@ func (s *Shell) perform(ctx context.Context, op, cmd, id string, sink func([]byt
 		case s.stream.w.dead != omenNone && verdict.IsZero():
 			verdict = time.Now().Add(graceTime)
 		case !verdict.IsZero() && time.Now().After(verdict):
-			err := s.stream.w.err(op, cmd)
+			err := s.stream.w.err(op, s.hide(cmd))
 			s.setDead(errors.Unwrap(err))
 			s.logged = false
 			return 0, err

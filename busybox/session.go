@@ -45,13 +45,11 @@ func (s *Shell) patiently(ctx context.Context, n int, patience time.Duration, te
 		}
 		var got strings.Builder
 		var filter kmsgFilter
+		var died time.Time
 		for {
 			chunk, err := s.stream.read(ctx, min(patience<<try, longestAnswer))
 			if err != nil {
 				return err
-			}
-			if s.stream.w.dead != omenNone {
-				return errDead
 			}
 			if chunk == "" {
 				break
@@ -63,11 +61,22 @@ func (s *Shell) patiently(ctx context.Context, n int, patience time.Duration, te
 				got.WriteString(chunk)
 			}
 			if found(got.String()) {
+				s.stream.alive()
 				return nil
+			}
+			if s.stream.w.dead != omenNone {
+				if died.IsZero() {
+					died = time.Now()
+				} else if time.Since(died) > graceTime {
+					return errDead // it goes on talking, as a board that boots does
+				}
 			}
 			if got.Len() > 1<<20 {
 				break // a board that never stops talking: ask again, bounded
 			}
+		}
+		if s.stream.w.dead != omenNone {
+			return errDead
 		}
 		if try+1 >= n {
 			return ErrShellLost

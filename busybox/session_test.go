@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"github.com/creack/pty"
 
 	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/internal/testtool"
 	"github.com/dutflash/dutflash/transport/console"
 )
 
@@ -250,5 +252,55 @@ func TestToolsAndTargets(t *testing.T) {
 	d.ReadOnly = true
 	if !errors.Is(d.CheckTarget(1), busybox.ErrReadOnly) {
 		t.Error("CheckTarget lets a read-only device pass")
+	}
+}
+
+func TestSecretsAreInNoErrorAndNoLog(t *testing.T) {
+	var text bytes.Buffer
+	s := loggedIn(t, busybox.WithLogger(slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))))
+	s.AddSecret("tok'en 123")
+	_, err := s.Run(ctx(t), "echo "+`'tok'\''en 123'`+"; false")
+	var ce *busybox.CommandError
+	if !errors.As(err, &ce) || ce.Output != "***\n" {
+		t.Fatalf("error %v", err)
+	}
+	if _, err := s.Run(ctx(t), "echo 'tok'\\''en 123'; exit"); err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, late := s.Run(short, "echo 'tok'\\''en 123'; sleep 1000")
+	for _, said := range []string{err.Error(), late.Error(), fmt.Sprintf("%+v", ce), text.String()} {
+		if strings.Contains(said, "en 123") {
+			t.Errorf("the secret is in %q", said)
+		}
+	}
+}
+
+// A board without stty echoes what is typed and ends lines with CR LF.
+func TestBoardWithoutStty(t *testing.T) {
+	dash := testtool.Need(t, "dash", "apt-get install dash")
+	dir := t.TempDir()
+	for _, name := range []string{"sh", "cat", "readlink", "sleep"} {
+		path := testtool.Need(t, name, "apt-get install coreutils")
+		if err := os.Symlink(path, dir+"/"+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Geteuid() == 0 {
+		openTo(t, dir)
+	}
+	s := session(t, program(t, "/usr/bin/env", "PATH="+dir, dash, "-i"))
+	login(t, s)
+	for cmd, want := range map[string]string{
+		"echo a": "a\n", "printf 'a\\r\\nb'": "a\r\nb", "true": "",
+		"echo '[    1.000000] x'": "[    1.000000] x\n", "echo 'Kernel panic - not syncing: no'": "Kernel panic - not syncing: no\n",
+	} {
+		if got := run(t, s, cmd); got != want {
+			t.Errorf("Run(%q) = %q", cmd, got)
+		}
+	}
+	if _, err := s.Run(ctx(t), "exit 3"); status(err) != 3 {
+		t.Errorf("exit: %v", err)
 	}
 }

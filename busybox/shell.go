@@ -111,8 +111,9 @@ type Shell struct {
 
 	turn chan struct{} // holds one token: whose turn it is
 
-	mu   sync.Mutex
-	dead error // the board panicked or was reset
+	mu      sync.Mutex
+	dead    error // the board panicked or was reset
+	secrets []string
 
 	// What follows belongs to whoever has the turn.
 	logged bool // Login has succeeded and Interactive was not called since
@@ -154,12 +155,38 @@ func New(c *console.Console, opts ...Option) (*Shell, error) {
 	if cfg.login.Prompt == "" {
 		cfg.login.Prompt = "#"
 	}
-	if cfg.login.Password != "" {
-		c.AddSecret(cfg.login.Password)
-	}
 	s := &Shell{c: c, cfg: cfg, turn: make(chan struct{}, 1), stream: stream{c: c}}
 	s.turn <- struct{}{}
+	s.AddSecret(cfg.login.Password)
 	return s, nil
+}
+
+// AddSecret makes secret appear as *** in the errors and log lines of this
+// session, and in the console's transcript and errors, from now on. The login's
+// password is one from the start. The empty string is ignored. What Run returns
+// and Stream hands out is left as the board sent it.
+func (s *Shell) AddSecret(secret string) {
+	if secret == "" {
+		return
+	}
+	s.c.AddSecret(secret)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.secrets = append(s.secrets, secret)
+	// The shell's spelling of it, for where a command is shown.
+	if q := strings.ReplaceAll(secret, "'", `'\''`); q != secret {
+		s.secrets = append(s.secrets, q)
+	}
+}
+
+// hide replaces secrets.
+func (s *Shell) hide(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, secret := range s.secrets {
+		text = strings.ReplaceAll(text, secret, "***")
+	}
+	return text
 }
 
 // Console returns the console that the session is on.
@@ -168,13 +195,13 @@ func (s *Shell) Console() *console.Console { return s.c }
 // acquire waits for this caller's turn.
 func (s *Shell) acquire(ctx context.Context, op, cmd string) error {
 	if err := ctx.Err(); err != nil {
-		return &Error{Op: op, Command: cmd, Err: err, Detail: "the context had ended before anything was typed"}
+		return &Error{Op: op, Command: s.hide(cmd), Err: err, Detail: "the context had ended before anything was typed"}
 	}
 	select {
 	case <-s.turn:
 		return nil
 	case <-ctx.Done():
-		return &Error{Op: op, Command: cmd, Err: ctx.Err(), Detail: "another command was still running on this console"}
+		return &Error{Op: op, Command: s.hide(cmd), Err: ctx.Err(), Detail: "another command was still running on this console"}
 	}
 }
 
@@ -190,7 +217,7 @@ func bounded(ctx context.Context, d time.Duration) (context.Context, context.Can
 
 // fail makes an error of this session with the console's last lines.
 func (s *Shell) fail(op, cmd string, err error, format string, args ...any) error {
-	e := &Error{Op: op, Command: cmd, Err: err, Detail: fmt.Sprintf(format, args...)}
+	e := &Error{Op: op, Command: s.hide(cmd), Err: err, Detail: s.hide(fmt.Sprintf(format, args...))}
 	var ce *console.Error
 	if !errors.As(err, &ce) { // which has the last lines already
 		e.Tail = s.tail()
@@ -205,7 +232,7 @@ func (s *Shell) tail() string {
 	for _, re := range ownWords {
 		t = re.ReplaceAllString(t, "")
 	}
-	return lastLines(console.Clean(t), 10, 1024)
+	return s.hide(lastLines(s.hide(console.Clean(t)), 10, 1024))
 }
 
 // ownWords are answers, framed texts (also one that has lost its start), and

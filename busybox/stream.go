@@ -106,6 +106,11 @@ func (st *stream) reset() {
 	st.forget()
 }
 
+// alive takes back a death: what was read was only text.
+func (st *stream) alive() {
+	st.w = watch{crlf: st.w.crlf, last: st.w.last}
+}
+
 // forget makes recent start here.
 func (st *stream) forget() {
 	st.mu.Lock()
