@@ -162,7 +162,8 @@ func WithLogger(l *slog.Logger) PrepareOption {
 	}
 }
 
-// WithProgress calls f from one goroutine after each chunk. It must not block,
+// WithProgress calls f from one goroutine after each chunk, or each Read of a
+// stream. It must not block,
 // nor call methods of the Prepared that wait.
 func WithProgress(f func(Progress)) PrepareOption {
 	return func(c *prepareConfig) error {
