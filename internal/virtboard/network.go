@@ -67,9 +67,11 @@ type lateFrame struct {
 func newNetwork(host netip.Prefix, noRouter bool, logger *slog.Logger) (*Network, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	n := &Network{
-		host:    host,
-		logger:  logger,
-		link:    channel.New(queueLen, mtu, "\x5a\x94\xef\xe4\x0c\xdd"),
+		host:   host,
+		logger: logger,
+		// The stack takes the Ethernet header off this: with 1500 it would
+		// fragment datagrams that fill a frame, which U-Boot does not join.
+		link:    channel.New(queueLen, mtu+header.EthernetMinimumSize, "\x5a\x94\xef\xe4\x0c\xdd"),
 		ctx:     ctx,
 		cancel:  cancel,
 		late:    make(chan lateFrame, queueLen),
