@@ -4,6 +4,7 @@ package busybox_test
 
 import (
 	"context"
+	"flag"
 	"io"
 	"os"
 	"os/exec"
@@ -24,6 +25,16 @@ const howBusybox = "apt-get install busybox-static"
 // limit is for conversations that take milliseconds, on a machine that may be
 // busy with everything else.
 const limit = 40 * time.Second
+
+// TestMain lets more tests run at once than there are processors: they mostly
+// wait for a board that says nothing.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // program starts a program on a pseudo-terminal of its own, as nobody where the
 // test runs as root, so that no test touches this machine's kernel settings.
@@ -60,10 +71,15 @@ func program(t *testing.T, argv ...string) *os.File {
 // pty library does, has made f blocking.
 func pollable(t *testing.T, f *os.File) *os.File {
 	t.Helper()
+	// A program that another test starts meanwhile must not inherit it: the
+	// terminal would not be hung up then.
+	syscall.ForkLock.RLock()
 	fd, err := syscall.Dup(int(f.Fd()))
 	if err == nil {
+		syscall.CloseOnExec(fd)
 		err = syscall.SetNonblock(fd, true)
 	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		t.Fatal(err)
 	}

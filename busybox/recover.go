@@ -11,7 +11,7 @@ const (
 	recoverTime = 30 * time.Second // to get the shell back after a command was stopped
 	rungTime    = 2 * time.Second  // for each way to stop it
 	// lastRungTime is for boards that are busy with something else.
-	lastRungTime = 8 * time.Second
+	lastRungTime = 4 * time.Second
 )
 
 // ladder is what is typed to get a shell back, one after the other: nothing,

@@ -116,7 +116,7 @@ func TestHangingCommandIsStopped(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := loggedIn(t)
-			short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			short, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			out, err := s.Run(short, tc.cmd)
 			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, busybox.ErrShellLost) {

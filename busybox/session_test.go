@@ -30,6 +30,7 @@ import (
 var anyByte = expect.RegexpPattern(`(?s).`)
 
 func TestStreamTenMegabytes(t *testing.T) {
+	t.Parallel()
 	c, err := console.New(program(t, busyboxArgs(t)...), console.WithWindow(32<<20))
 	if err != nil {
 		t.Fatal(err)
@@ -67,29 +68,28 @@ func TestOutputFasterThanTheWindow(t *testing.T) {
 
 func TestInteractivePutsEverythingBack(t *testing.T) {
 	f := program(t, busyboxArgs(t)...)
-	before := modes(t, f)
 	s := session(t, f)
 	login(t, s)
 	run(t, s, "echo in session; cd /tmp")
-	if modes(t, f) == before {
-		t.Error("the terminal has not changed in the session; the test proves nothing")
+	if got := run(t, s, settings); got != "-opost\n-echo\n" {
+		t.Errorf("the terminal in the session: %q", got)
 	}
 	if err := s.Interactive(ctx(t)); err != nil {
 		t.Fatal(err)
 	}
 	c := s.Console()
-	if err := c.Send(ctx(t), "echo he''llo; echo \"[$_fo$_fx$_fn]\"; stty -g\n"); err != nil {
+	if err := c.Send(ctx(t), "echo he''llo; echo \"[$_fo$_fx$_fn]\"; "+settings+"\n"); err != nil {
 		t.Fatal(err)
 	}
 	deadline, text := time.Now().Add(limit), ""
-	for !strings.Contains(text, before) && time.Now().Before(deadline) {
+	for !strings.Contains(text, "\r\necho\r\n") && time.Now().Before(deadline) {
 		m, err := c.Expect(ctx(t), anyByte)
 		if err != nil {
 			t.Fatal(err)
 		}
 		text += m.Before + m.Text
 	}
-	for _, want := range []string{"echo he''llo", "hello\r\n", "[]\r\n", " $ "} {
+	for _, want := range []string{"echo he''llo", "hello\r\n", "[]\r\n", "\r\nopost\r\n", " $ "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("a person sees %q, want %q in it", text, want)
 		}
@@ -101,19 +101,11 @@ func TestInteractivePutsEverythingBack(t *testing.T) {
 	run(t, s, "true")
 }
 
-// modes are the terminal settings of a pty, as the shell on it sees them.
-func modes(t *testing.T, f *os.File) string {
-	t.Helper()
-	cmd := exec.Command("busybox", "stty", "-g")
-	cmd.Stdin = f // a pty has one set of settings, seen from both sides
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return strings.TrimSpace(string(out))
-}
+// settings prints two of the terminal's.
+const settings = "stty -a </dev/tty 2>/dev/null | tr ' ' '\\n' | grep -E '^-?(echo|opost)$'"
 
 func TestFetchAndScript(t *testing.T) {
+	t.Parallel()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/file":
@@ -176,6 +168,7 @@ func TestConsoleClosedWhileACommandRuns(t *testing.T) {
 
 // Without a controlling terminal Ctrl-C reaches nobody, and the error says so.
 func TestShellWithoutControllingTerminal(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command(busyboxArgs(t)[0], "sh", "-i")
 	cmd.Env = []string{"PATH=/usr/bin:/bin"}
 	attr := &syscall.SysProcAttr{Setsid: true}
@@ -221,6 +214,7 @@ func TestOptions(t *testing.T) {
 }
 
 func TestToolsAndTargets(t *testing.T) {
+	t.Parallel()
 	s := loggedIn(t)
 	tools, err := s.Tools(ctx(t))
 	if err != nil {
@@ -256,6 +250,7 @@ func TestToolsAndTargets(t *testing.T) {
 }
 
 func TestSecretsAreInNoErrorAndNoLog(t *testing.T) {
+	t.Parallel()
 	var text bytes.Buffer
 	s := loggedIn(t, busybox.WithLogger(slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	s.AddSecret("tok'en 123")
@@ -279,6 +274,7 @@ func TestSecretsAreInNoErrorAndNoLog(t *testing.T) {
 
 // A board without stty echoes what is typed and ends lines with CR LF.
 func TestBoardWithoutStty(t *testing.T) {
+	t.Parallel()
 	dash := testtool.Need(t, "dash", "apt-get install dash")
 	dir := t.TempDir()
 	for _, name := range []string{"sh", "cat", "readlink", "sleep"} {
