@@ -81,7 +81,7 @@ func bmapNames(base string) []string {
 // findBmap returns the block map of src, nil if there is none.
 func findBmap(ctx context.Context, src Source, c *prepareConfig) (*bmap.Map, error) {
 	if c.bmap != nil {
-		b, err := readSmall(ctx, c.bmap)
+		b, err := readBmap(ctx, c.bmap)
 		if err != nil {
 			return nil, fmt.Errorf("block map: %w", err)
 		}
@@ -92,7 +92,7 @@ func findBmap(ctx context.Context, src Source, c *prepareConfig) (*bmap.Map, err
 		return nil, nil
 	}
 	for _, name := range bmapNames(n.base()) {
-		b, err := readSmall(ctx, n.beside(name))
+		b, err := readBmap(ctx, n.beside(name))
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
@@ -101,7 +101,7 @@ func findBmap(ctx context.Context, src Source, c *prepareConfig) (*bmap.Map, err
 		case err != nil:
 			c.log.Warn("whether there is a block map could not be found out", "name", name, "err", err)
 			return nil, nil
-		case !bytes.Contains(b[:min(len(b), 4096)], []byte("<bmap")):
+		case !isBmap(b):
 			continue
 		}
 		c.log.Info("found a block map", "name", name)
@@ -110,15 +110,21 @@ func findBmap(ctx context.Context, src Source, c *prepareConfig) (*bmap.Map, err
 	return nil, nil
 }
 
-// readSmall reads a whole small file.
-func readSmall(ctx context.Context, src Source) ([]byte, error) {
+func isBmap(b []byte) bool { return bytes.Contains(b, []byte("<bmap")) }
+
+// readBmap reads a block map, and of anything else no more than the start.
+func readBmap(ctx context.Context, src Source) ([]byte, error) {
 	rc, err := src.Open(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer rc.Close()
-	b, err := io.ReadAll(io.LimitReader(rc, bmap.MaxSize+1))
-	return b, err
+	head, err := io.ReadAll(io.LimitReader(rc, 4096))
+	if err != nil || !isBmap(head) {
+		return head, err
+	}
+	rest, err := io.ReadAll(io.LimitReader(rc, bmap.MaxSize))
+	return append(head, rest...), err
 }
 
 func parseBmap(b []byte) (*bmap.Map, error) {
