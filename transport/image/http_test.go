@@ -113,7 +113,7 @@ func TestURLIsFoundInTheCacheUntilItChanges(t *testing.T) {
 	tag.Store(&one)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", *tag.Load())
-		if r.Method == http.MethodGet {
+		if r.Method == http.MethodGet && r.URL.Path == "/i.raw" {
 			gets.Add(1)
 		}
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(raw))

@@ -47,7 +47,7 @@ type packer struct {
 }
 
 var packers = []packer{
-	{"xz", "xz", "apt-get install xz-utils", []string{"-T2", "--block-size=1MiB", "-1c"}},
+	{"xz", "xz", "apt-get install xz-utils", []string{"-T2", "--block-size=128KiB", "-1c"}},
 	{"xz", "xz", "apt-get install xz-utils", []string{"-T1", "-1c"}},
 	{"gzip", "gzip", "apt-get install gzip", []string{"-1c"}},
 	{"bzip2", "bzip2", "apt-get install bzip2", []string{"-1c"}},

@@ -23,6 +23,9 @@ func (p *Prepared) run(ctx context.Context) error {
 	if err != nil {
 		return fail("prepare", info.Name, err)
 	}
+	if p.blocks, err = findBmap(ctx, p.src, p.c); err != nil {
+		return fail("read the block map of", info.Name, err)
+	}
 	if err := p.prepare(ctx, info, want); err != nil {
 		p.release()
 		return fail("prepare", info.Name, err)
@@ -80,11 +83,15 @@ func (p *Prepared) fromCache(ctx context.Context, cache *cache, e *entry, want s
 	s := newSink(p, m.SourceSize)
 	s.cached = m
 	defer s.stop()
+	mapped := s.verifyBmap(p.blocks)
 	_, err = s.fill(ctx, io.NewSectionReader(f, 0, m.Size))
+	if err == nil {
+		err = mapped()
+	}
 	if err == nil && hex.EncodeToString(s.raw.Sum(nil)) != m.SHA256 {
 		err = fmt.Errorf("%w: the digest of the whole image differs", ErrCorrupt)
 	}
-	if errors.Is(err, errCached) || errors.Is(err, ErrCorrupt) {
+	if errors.Is(err, errCached) || errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrChecksum) {
 		return false, p.damaged(cache, e, err)
 	}
 	if err != nil {
@@ -108,7 +115,15 @@ func (p *Prepared) damaged(cache *cache, e *entry, why error) error {
 }
 
 func (p *Prepared) finish(s *sink, m *meta) {
+	var mapped []Extent
+	if p.blocks != nil {
+		mapped = []Extent{}
+		for _, r := range p.blocks.Ranges {
+			mapped = append(mapped, Extent{r.Offset, r.Size})
+		}
+	}
 	p.change(func() {
+		p.mapped = mapped
 		p.size, p.sha, p.sourceSHA, p.formats, p.chunks = m.Size, m.SHA256, m.SourceSHA256, m.Formats, s.chunks
 	})
 }
@@ -200,9 +215,12 @@ func (p *Prepared) fromSource(ctx context.Context, cache *cache, info Info, want
 		})
 		s.read = &in.n
 		s.out, s.dir = part.file, cache.dir
+		mapped := s.verifyBmap(p.blocks)
 		var err error
-		size, err = s.fill(ctx, rd)
-		return err
+		if size, err = s.fill(ctx, rd); err != nil {
+			return err
+		}
+		return mapped()
 	})
 	if err != nil {
 		return err

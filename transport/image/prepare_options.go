@@ -24,6 +24,8 @@ type prepareConfig struct {
 	reader     []ReaderOption
 	log        *slog.Logger
 	progress   func(Progress)
+	bmap       Source
+	noBmap     bool
 }
 
 // Progress is one report while an image is read.

@@ -64,9 +64,9 @@ func check(t *testing.T, p *image.Prepared, raw, stored []byte) {
 }
 
 func TestPrepareAndFindAgain(t *testing.T) {
-	raw := rawImage(9*mib + 777)
-	clear(raw[2*mib : 5*mib])
-	clear(raw[9*mib:])
+	raw := rawImage(5*mib + 777)
+	clear(raw[mib : 3*mib])
+	clear(raw[5*mib:])
 	for _, p := range packers[:7] {
 		t.Run(p.format+strings.Join(p.args, ""), func(t *testing.T) {
 			cache := t.TempDir()

@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"github.com/dutflash/dutflash/transport/image/internal/bmap"
 )
 
 // Chunk is a piece of the raw image.
@@ -36,9 +38,12 @@ type Prepared struct {
 	sourceSHA string
 	formats   []Format
 	chunks    []Chunk
+	mapped    []Extent
 	done      bool
 	err       error
 	closed    bool
+
+	blocks *bmap.Map // nil without; set before anything is read
 
 	files sync.RWMutex // held exclusively while file is exchanged
 	file  *os.File

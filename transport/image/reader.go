@@ -71,6 +71,9 @@ func (rd *Reader) build(r io.Reader, c *readerConfig) error {
 			return err
 		}
 		format, err := detect(head)
+		if err != nil && c.tar && len(head) > 262 && string(head[257:262]) == "ustar" {
+			err = nil
+		}
 		if err != nil {
 			return err
 		}

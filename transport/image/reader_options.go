@@ -12,6 +12,7 @@ type readerConfig struct {
 	workers int
 	memory  int64
 	name    string
+	tar     bool // an archive passes as raw
 }
 
 // DefaultMemoryLimit bounds the buffers of a decoder unless an option says

@@ -24,7 +24,7 @@ func readAll(b []byte, opts ...image.ReaderOption) ([]byte, []image.Format, erro
 }
 
 func TestReaderUndoesWhatTheCToolsMake(t *testing.T) {
-	raw := rawImage(5*mib + 4096)
+	raw := rawImage(2*mib + 4096)
 	for _, p := range packers {
 		t.Run(p.format+strings.Join(p.args, ""), func(t *testing.T) {
 			packed := pack(t, p, raw)
@@ -82,7 +82,7 @@ func TestReaderMembersPaddingAndGarbage(t *testing.T) {
 }
 
 func TestTruncatedDataIsAnError(t *testing.T) {
-	raw := rawImage(2 * mib)
+	raw := rawImage(mib / 2)
 	for _, p := range packers {
 		t.Run(p.format+strings.Join(p.args, ""), func(t *testing.T) {
 			b := pack(t, p, raw)
@@ -108,7 +108,7 @@ func TestTruncatedDataIsAnError(t *testing.T) {
 }
 
 func TestFlippedBitIsNeverASilentSuccess(t *testing.T) {
-	raw := rawImage(mib)
+	raw := rawImage(mib / 2)
 	for _, p := range packers {
 		if p.format == "lzma" || p.format == "android-sparse" {
 			continue // have no check of their own; WithSHA256 is for that
@@ -165,7 +165,7 @@ func TestReaderPassesTheErrorOfTheSourceOn(t *testing.T) {
 	broken := errors.New("the cable fell out")
 	for _, p := range packers {
 		t.Run(p.format+strings.Join(p.args, ""), func(t *testing.T) {
-			b := pack(t, p, rawImage(2*mib))
+			b := pack(t, p, rawImage(mib))
 			r, err := image.NewReader(io.MultiReader(bytes.NewReader(b[:len(b)/2]), iotest.ErrReader(broken)))
 			if err == nil {
 				_, err = io.Copy(io.Discard, r)

@@ -46,8 +46,9 @@ type Info struct {
 //   - oci://REGISTRY/REPOSITORY[:TAG|@DIGEST]: see [WithOCICredentials]
 //   - anything else: a path of a local file; file:// before it is dropped
 //
-// Only a local file is looked at; one that is missing is [ErrNotFound]. An
-// option that does not fit the kind of source is an error.
+// Only a local file is looked at; one that is missing is [ErrNotFound]. Options
+// for servers are not used where ref names a file; headers and tokens are an
+// error with oci://, which takes [WithOCICredentials].
 func Open(ref string, opts ...SourceOption) (Source, error) {
 	c := newSourceConfig()
 	for _, o := range opts {

@@ -32,15 +32,16 @@ type RawStream struct {
 	size   int64
 }
 
-// Stream opens an image for reading once. [WithCacheDir], [WithCacheLimit] and
-// [WithChunkSize] are errors here. The end of ctx ends the stream.
+// Stream opens an image for reading once. [WithCacheDir], [WithCacheLimit],
+// [WithChunkSize] and [WithBmap] are errors here; a block map beside the image
+// is not looked for. The end of ctx ends the stream.
 func Stream(ctx context.Context, src Source, opts ...PrepareOption) (*RawStream, error) {
 	c, err := newPrepareConfig(opts)
 	if err == nil && src == nil {
 		err = fmt.Errorf("%w: the source is nil", ErrInvalid)
 	}
-	if err == nil && (c.cacheDir != "" || c.cacheLimit != DefaultCacheLimit || c.chunk != DefaultChunkSize) {
-		err = fmt.Errorf("%w: a stream has no cache and no chunks", ErrInvalid)
+	if err == nil && (c.cacheDir != "" || c.cacheLimit != DefaultCacheLimit || c.chunk != DefaultChunkSize || c.bmap != nil) {
+		err = fmt.Errorf("%w: a stream has no cache, no chunks and no block map", ErrInvalid)
 	}
 	if err != nil {
 		return nil, fail("stream", "", err)

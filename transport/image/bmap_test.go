@@ -1,0 +1,82 @@
+package image_test
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/dutflash/dutflash/internal/testtool"
+	"github.com/dutflash/dutflash/transport/image"
+)
+
+func TestBmapBesideTheImage(t *testing.T) {
+	tool := testtool.Need(t, "bmaptool", "apt-get install bmap-tools")
+	dir := t.TempDir()
+	raw := rawImage(4 * mib)
+	clear(raw[mib : 3*mib])
+	path := filepath.Join(dir, "disk.raw")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.WriteAt(raw[:mib], 0)
+	f.WriteAt(raw[3*mib:], 3*mib)
+	f.Close()
+	if out, err := exec.Command(tool, "create", "-o", filepath.Join(dir, "disk.bmap"), path).CombinedOutput(); err != nil {
+		t.Fatalf("bmaptool: %v\n%s", err, out)
+	}
+	stored := pack(t, packers[0], raw)
+	if err := os.WriteFile(path+".xz", stored, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer srv.Close()
+	cache := t.TempDir()
+	for _, ref := range []string{path + ".xz", path + ".xz", srv.URL + "/disk.raw.xz"} {
+		p, err := prepare(t, open(t, ref), image.WithCacheDir(cache))
+		if err != nil {
+			t.Fatal(err)
+		}
+		check(t, p, raw, stored)
+		m := p.Mapped()
+		if len(m) == 0 || m[0].Offset != 0 || m[len(m)-1].Offset+m[len(m)-1].Size != 4*mib {
+			t.Errorf("mapped %v", m)
+		}
+		for _, e := range m {
+			if e.Offset < 2*mib && e.Offset+e.Size > 2*mib {
+				t.Errorf("the hole is mapped: %v", m)
+			}
+		}
+		p.Close()
+	}
+	bm, err := os.ReadFile(filepath.Join(dir, "disk.bmap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := bytes.Clone(raw)
+	other[10] ^= 1
+	for name, tc := range map[string]struct{ raw, bmap []byte }{
+		"another image":          {other, bm},
+		"shorter image":          {raw[:3*mib+512], bm},
+		"damaged map":            {raw, bytes.Replace(bm, []byte("<BlockSize> 4096"), []byte("<BlockSize> 4097"), 1)},
+		"another image in cache": {other, bm},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := writeFile(t, "i.raw", tc.raw)
+			if name == "another image in cache" {
+				if _, err := prepare(t, open(t, path), image.WithCacheDir(cache), image.WithoutBmap()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := prepare(t, open(t, path), image.WithCacheDir(cache), image.WithBmap(open(t, writeFile(t, "i.bmap", tc.bmap))))
+			if !errors.Is(err, image.ErrChecksum) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
