@@ -25,7 +25,7 @@ type Tools struct {
 var lookedFor = strings.Fields(`curl wget tftp nc xz xzcat gzip zcat bzip2 bzcat zstd zstdcat lz4 lz4cat lzma lzcat unlzma lzop
 	sha256sum sha512sum sha1sum md5sum crc32 cksum blkdiscard blockdev partprobe fallocate udhcpc ip ifconfig route
 	base64 uudecode xxd hexdump od dd mktemp timeout setsid stty sync nproc date hwclock awk sed cmp tee head tail wc
-	mkfifo fsfreeze mount umount dmesg reboot poweroff insmod modprobe mmc flash_erase ubiformat`)
+	mkfifo cat sleep fsfreeze mount umount dmesg reboot poweroff insmod modprobe mmc flash_erase ubiformat`)
 
 // ddFlags are the operands of dd that Tools tries.
 var ddFlags = map[string][]string{

@@ -1,0 +1,243 @@
+package flasher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/dutflash/dutflash/bundle"
+	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/uboot"
+)
+
+// artefact is one file that U-Boot loads into RAM.
+type artefact struct {
+	role    string // kernel, initramfs or DTB, for people
+	file    string // path in the bundle
+	name    string // name on the TFTP and HTTP servers
+	address string
+	size    int64
+	crc     uint32
+}
+
+// openBundle pulls the bundle and checks everything that the manifest says,
+// before the board is touched.
+func (o *operation) openBundle(ctx context.Context, ref string) error {
+	cfg := &o.f.cfg
+	cfg.log.Info("Setting up flasher bundle files", "bundle", ref)
+	opts := []bundle.Option{bundle.WithLogger(cfg.log)}
+	if cfg.cacheDir != "" {
+		opts = append(opts, bundle.WithCacheDir(cfg.cacheDir))
+	}
+	b, err := bundle.Open(ctx, ref, append(opts, cfg.bundle...)...)
+	if err != nil {
+		return err
+	}
+	o.bundle = b
+	if o.manifest, err = b.Manifest(cfg.manifest); err != nil {
+		return err
+	}
+	return o.chooseFiles()
+}
+
+// chooseFiles decides what is loaded where and which command boots it.
+func (o *operation) chooseFiles() error {
+	spec := &o.manifest.Spec
+	o.bootCmd = spec.BootCmd
+	if k := spec.Kernel; k != nil && k.File != "" {
+		o.files = append(o.files, artefact{role: "kernel", file: k.File, address: string(k.Address)})
+	}
+	if i := spec.Initram; i != nil && i.File != "" {
+		o.files = append(o.files, artefact{role: "initramfs", file: i.File, address: string(i.Address)})
+	}
+	if spec.DTB != nil || o.f.cfg.variant != "" {
+		v, err := o.manifest.Variant(o.f.cfg.variant)
+		if err != nil {
+			return err
+		}
+		if v.File != "" {
+			o.files = append(o.files, artefact{role: "DTB", file: v.File, address: string(spec.DTB.Address)})
+		}
+		if v.BootCmd != "" {
+			o.bootCmd = v.BootCmd
+		}
+	}
+	taken := map[string]bool{}
+	for i := range o.files {
+		a := &o.files[i]
+		a.name = path.Base(a.file)
+		if taken[a.name] {
+			a.name = strings.ReplaceAll(a.file, "/", "_")
+		}
+		taken[a.name] = true
+		if err := o.measure(a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure reads an artefact once for its size and CRC-32, which U-Boot can
+// compute over RAM as well.
+func (o *operation) measure(a *artefact) error {
+	file, err := o.bundle.Open(a.file)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	sum := crc32.NewIEEE()
+	if a.size, err = io.Copy(sum, file); err != nil {
+		return fmt.Errorf("read %s of the bundle: %w", a.file, err)
+	}
+	if a.size == 0 {
+		return fmt.Errorf("%s of the bundle (%s) is empty", a.file, a.role)
+	}
+	a.crc = sum.Sum32()
+	return nil
+}
+
+// toBootloader takes the board from whatever it does to a proved U-Boot prompt.
+func (o *operation) toBootloader(ctx context.Context) error {
+	cfg := &o.f.cfg
+	if err := o.step(ctx, StepConsole, cfg.timeouts.Power, o.openConsole); err != nil {
+		return err
+	}
+	if err := o.step(ctx, StepPower, 0, o.powerCycle); err != nil {
+		return err
+	}
+	return o.step(ctx, StepBootloader, cfg.timeouts.Bootloader, func(ctx context.Context) error {
+		cfg.log.Info("Waiting for U-Boot prompt...")
+		s, err := uboot.New(o.con, append([]uboot.Option{uboot.WithLogger(cfg.log)}, cfg.uboot...)...)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrConfig, err)
+		}
+		o.uboot = s
+		return s.Interrupt(ctx)
+	})
+}
+
+// toShell takes the board from the U-Boot prompt to a proved shell.
+func (o *operation) toShell(ctx context.Context) error {
+	t := &o.f.cfg.timeouts
+	if err := o.step(ctx, StepNetwork, t.Network, o.setUpNetwork); err != nil {
+		return err
+	}
+	if err := o.loadAll(ctx); err != nil {
+		return err
+	}
+	if err := o.step(ctx, StepBoot, t.Boot, o.boot); err != nil {
+		return err
+	}
+	return o.step(ctx, StepLogin, t.Boot, o.login)
+}
+
+// setUpNetwork gives U-Boot an address and tells it ours.
+func (o *operation) setUpNetwork(ctx context.Context) error {
+	cfg := &o.f.cfg
+	if cfg.static != nil {
+		o.net = *cfg.static
+		cfg.log.Info("Setting a static network configuration", "address", o.net.Address)
+	} else {
+		cfg.log.Info("Running DHCP to obtain network configuration...")
+		n, err := o.uboot.DHCP(ctx)
+		if err != nil {
+			return err
+		}
+		o.net = n
+		cfg.log.Info("discovered dhcp details", "address", n.Address, "gateway", n.Gateway)
+	}
+	server, err := o.f.serverAddress(o.net.Address.Addr())
+	if err != nil {
+		return err
+	}
+	o.servers.facing(server)
+	o.net.Server = server
+	return o.uboot.SetNetwork(ctx, o.net)
+}
+
+// loadAll brings the artefacts into the board's RAM.
+func (o *operation) loadAll(ctx context.Context) error {
+	if len(o.files) == 0 {
+		return nil
+	}
+	return o.step(ctx, StepLoad, time.Duration(len(o.files))*o.f.cfg.timeouts.Load, func(ctx context.Context) error {
+		for _, a := range o.files {
+			fileCtx, cancel := context.WithTimeout(ctx, o.f.cfg.timeouts.Load)
+			err := o.load(fileCtx, a)
+			cancel()
+			if err != nil {
+				return fmt.Errorf("%s: %w%s", a.role, err, o.servers.tftpFailure(a.name))
+			}
+		}
+		return nil
+	})
+}
+
+// tftpBlock is the largest block that fits into an Ethernet frame beside the
+// headers; a larger one needs a U-Boot with CONFIG_IP_DEFRAG.
+const tftpBlock = 1468
+
+// load brings one artefact into RAM and checks what arrived. Where the network
+// driver drops the bursts of a window, it is tried with half of it, down to lock
+// step, and the board is known by that from then on.
+func (o *operation) load(ctx context.Context, a artefact) error {
+	cfg := &o.f.cfg
+	for {
+		window := int(o.f.tftpWindow.Load())
+		cfg.log.Info("Loading into RAM", "what", a.role, "file", a.name, "address", a.address, "bytes", a.size, "window", window)
+		err := o.loadOnce(ctx, a, window)
+		if err == nil || window == 1 || ctx.Err() != nil || !errors.Is(err, uboot.ErrNoServer) {
+			return err
+		}
+		o.f.tftpWindow.Store(int32(window / 2))
+		cfg.log.Warn("The transfer stalled, trying with a smaller window", "file", a.name, "window", window/2, "error", err)
+	}
+}
+
+func (o *operation) loadOnce(ctx context.Context, a artefact, window int) error {
+	restore, err := o.uboot.TFTPWindow(ctx, window, tftpBlock)
+	if err != nil {
+		return err
+	}
+	m := o.meter(StepLoad, a.role+" "+a.name, a.size)
+	defer o.servers.watchTFTP(a.name, m.update)()
+	if _, err := o.uboot.TFTPBoot(ctx, uboot.File{
+		Name: a.name, Address: a.address, Size: a.size, CRC32: a.crc, CheckCRC: true,
+	}); err != nil {
+		return err
+	}
+	m.update(a.size)
+	return restore(ctx)
+}
+
+func (o *operation) boot(ctx context.Context) error {
+	o.f.cfg.log.Info("Running boot command", "command", o.bootCmd)
+	return o.uboot.Boot(ctx, o.bootCmd)
+}
+
+// login waits for the board's shell, logs in and proves it.
+func (o *operation) login(ctx context.Context) error {
+	cfg := &o.f.cfg
+	l := o.manifest.Spec.Login
+	opts := []busybox.Option{
+		busybox.WithLogger(cfg.log),
+		busybox.WithLogin(busybox.Login{
+			LoginPrompt: l.LoginPrompt, Username: l.Username, Password: l.Password, Prompt: l.Prompt,
+		}),
+	}
+	sh, err := busybox.New(o.con, append(opts, cfg.busybox...)...)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	if err := sh.Login(ctx); err != nil {
+		return err
+	}
+	o.shell = sh
+	cfg.log.Info("Shell on the board is up")
+	return nil
+}

@@ -1,0 +1,115 @@
+package flasher
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Step names one step of an operation on a board, in errors, progress events
+// and the result. The order of the constants is the order of a flash.
+type Step string
+
+// The steps of [Flasher.Flash]. The shells take those up to StepBootloader or
+// StepLogin.
+const (
+	StepCheck      Step = "check"       // what can be refused without the board
+	StepBundle     Step = "bundle"      // pull the bundle, read its manifest
+	StepServe      Step = "serve"       // TFTP and HTTP servers of the session
+	StepConsole    Step = "console"     // open the serial console
+	StepPower      Step = "power"       // power cycle
+	StepBootloader Step = "bootloader"  // stop autoboot, prove the U-Boot prompt
+	StepNetwork    Step = "network"     // DHCP or a static address in U-Boot
+	StepLoad       Step = "load"        // kernel, initramfs and DTB into RAM
+	StepBoot       Step = "boot"        // the boot command
+	StepLogin      Step = "login"       // until the shell on the board is proved
+	StepShell      Step = "shell"       // the board's tools, network and clock
+	StepImage      Step = "image"       // the image is wholly prepared and checked
+	StepTarget     Step = "target"      // the block device to write to
+	StepPreflash   Step = "preflash"    // the manifest's preflash commands
+	StepWrite      Step = "write"       // the image onto the device
+	StepSync       Step = "sync"        // flush what the board holds back
+	StepVerify     Step = "verify"      // read back and compare
+	StepPowerState Step = "power state" // the power state asked for at the end
+)
+
+// What a caller may want to branch on. They are wrapped by an [*Error].
+var (
+	// ErrBusy: the Flasher is in the middle of another operation. A board has
+	// one console and one power switch.
+	ErrBusy = errors.New("another operation on this board is under way")
+	// ErrImageTooLarge: the raw image does not fit the target. Nothing was
+	// written.
+	ErrImageTooLarge = errors.New("image is larger than the target")
+	// ErrTargetInUse: the target or a part of it is mounted, or used as swap.
+	// Nothing was written.
+	ErrTargetInUse = errors.New("target is in use")
+	// ErrTargetReadOnly: the target is write-protected. Nothing was written.
+	ErrTargetReadOnly = errors.New("target is read-only")
+	// ErrVerify: what was read back from the target is not the image.
+	ErrVerify = errors.New("the target does not hold the image")
+	// ErrStalled: the board took no more bytes for longer than the limit.
+	ErrStalled = errors.New("the board stopped taking data")
+	// ErrNoServerAddress: no address of this host faces the board.
+	ErrNoServerAddress = errors.New("no address of this host faces the board")
+	// ErrPortTaken: a TFTP or HTTP port is in use by another program.
+	ErrPortTaken = errors.New("port is taken")
+	// ErrPortPermission: the TFTP port may not be bound by this user.
+	ErrPortPermission = errors.New("port may not be bound by this user")
+	// ErrConfig is wrapped by every error about options: nothing was touched.
+	ErrConfig = errors.New("bad configuration")
+)
+
+// Error says which step of which operation failed. errors.Is and errors.As
+// reach the cause: the sentinels of this package, *uboot.CommandError,
+// *busybox.CommandError, *bundle.Error, *image.Error, *power.Error, and
+// context.DeadlineExceeded for a step that took longer than its limit.
+type Error struct {
+	// Op is "flash", "bootloader shell", "busybox shell" or "new".
+	Op string
+	// Step is where it failed.
+	Step Step
+	// Err is the cause.
+	Err error
+	// Tail holds the last lines that the console showed, without escape
+	// sequences and secrets; empty before the console was open.
+	Tail string
+	// Hint says what to do next, where that is known.
+	Hint string
+	// Attempts are all tries in their order, the last of them this error;
+	// empty where it was never tried.
+	Attempts []Attempt
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s: %v", e.Op, e.Step, e.Err)
+	if len(e.Attempts) > 1 {
+		fmt.Fprintf(&b, " (attempt %d; those before failed at:", len(e.Attempts))
+		for _, a := range e.Attempts[:len(e.Attempts)-1] {
+			fmt.Fprintf(&b, " %s", a.Step)
+		}
+		b.WriteString(")")
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&b, " (%s)", e.Hint)
+	}
+	if e.Tail != "" && !strings.Contains(b.String(), lastLine(e.Tail)) {
+		fmt.Fprintf(&b, "\nlast console lines:\n%s", indent(e.Tail))
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// lastLine returns the last line of s that is not blank. An error from a
+// session below shows the console already; then it need not be shown twice.
+func lastLine(s string) string {
+	s = strings.TrimRight(s, "\r\n\t ")
+	return s[strings.LastIndexByte(s, '\n')+1:]
+}
+
+func indent(s string) string {
+	return "  | " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n  | ")
+}

@@ -1,0 +1,137 @@
+package flasher
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/internal/extents"
+)
+
+// extentsName is the directory of the extent protocol on the HTTP server.
+const extentsName = "extents"
+
+// missingForExtents says what the board lacks for MethodExtents; nil is nothing.
+func (w *writer) missingForExtents() error {
+	if err := w.tools.Need("dd", "head", "sha256sum", "cat", "sleep"); err != nil {
+		return err
+	}
+	if !w.tools.DDInput["fullblock"] || !w.tools.DDConv["notrunc"] || !w.tools.DDConv["fsync"] {
+		return fmt.Errorf("%w: dd with iflag=fullblock and conv=notrunc,fsync", busybox.ErrNoTool)
+	}
+	return nil
+}
+
+// plan makes the extent plan from the prepared image.
+func (w *writer) plan() (*extents.Plan, error) {
+	cfg := extents.Config{WriteAll: w.f.cfg.writeAll}
+	if w.f.cfg.verify == VerifyNone {
+		cfg.Verify = extents.VerifyNone
+	}
+	zeros := map[int64][sha256.Size]byte{}
+	for _, c := range w.image.Chunks() {
+		ec := extents.Chunk{Offset: c.Offset, Size: c.Size, Zero: c.Zero, SHA256: c.SHA256}
+		if c.Zero {
+			sum, ok := zeros[c.Size]
+			if !ok {
+				sum = sha256.Sum256(make([]byte, c.Size))
+				zeros[c.Size] = sum
+			}
+			ec.SHA256 = sum
+		}
+		cfg.Chunks = append(cfg.Chunks, ec)
+	}
+	return extents.New(cfg)
+}
+
+// putExtents is MethodExtents. Writing and reading back overlap; the step is
+// StepWrite until the last chunk is written, then StepVerify.
+func (w *writer) putExtents(ctx context.Context) error {
+	t := &w.f.cfg.timeouts
+	if err := w.step(ctx, StepWrite, t.Write+t.Verify, w.runExtents); err != nil {
+		return err
+	}
+	if err := w.sync(ctx); err != nil {
+		return err
+	}
+	if w.f.cfg.verify == VerifyNone {
+		w.res.Warnings = append(w.res.Warnings, "what was written was not read back")
+		return nil
+	}
+	if w.res.ProvedBytes != w.image.Size() {
+		return w.fail(ctx, StepVerify, 0, fmt.Errorf("%w: only %d of %d bytes were proved", ErrVerify, w.res.ProvedBytes, w.image.Size()))
+	}
+	w.res.SHA256 = w.image.SHA256()
+	w.f.cfg.log.Info("The device holds the image", "sha256", w.res.SHA256)
+	return nil
+}
+
+// runExtents runs the board's script until every chunk is right.
+func (w *writer) runExtents(ctx context.Context) error {
+	p, err := w.plan()
+	if err != nil {
+		return err
+	}
+	w.servers.http.Handle(extentsName+"/task", p.TaskHandler())
+	w.servers.http.Handle(extentsName+"/data", p.DataHandler(w.image))
+	script := extents.Script()
+	w.servers.http.File("extents.sh", bytes.NewReader(script), int64(len(script)))
+
+	ctx, stop := w.watchExtents(ctx, p)
+	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, w.device.Path, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), "reader", "writer")
+	stop()
+	s := p.Stats()
+	w.res.UnchangedBytes, w.res.WrittenBytes, w.res.ZeroedBytes = s.Unchanged, s.Written, s.Zeroed
+	w.res.TransferredBytes, w.res.ProvedBytes = s.Sent, s.Proved
+	w.f.cfg.log.Info("Extents", "unchanged", s.Unchanged, "written", s.Written, "zeroed", s.Zeroed, "sent", s.Sent, "proved", s.Proved)
+	select {
+	case <-p.Done():
+		return errors.Join(stallCause(ctx), planError(p.Err()), err)
+	default:
+		return errors.Join(stallCause(ctx), err, fmt.Errorf("the script on the board ended before the image was written: %d of %d bytes right", s.Proved, s.Total))
+	}
+}
+
+// planError makes a plan's failure one of this package's.
+func planError(err error) error {
+	if errors.Is(err, extents.ErrVerify) {
+		return fmt.Errorf("%w: %w", ErrVerify, err)
+	}
+	return err
+}
+
+// watchExtents reports progress, and ends the returned context with
+// [ErrStalled] when the board reports nothing for too long.
+func (w *writer) watchExtents(ctx context.Context, p *extents.Plan) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	m := w.meter(StepWrite, w.device.Path, w.image.Size())
+	stall := w.f.cfg.timeouts.Stall
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		var last extents.Stats
+		since := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			s := p.Stats()
+			if s != last {
+				last, since = s, time.Now()
+			} else if time.Since(since) > stall {
+				cancel(fmt.Errorf("%w: nothing for %v, %d of %d bytes right", ErrStalled, stall, s.Proved, s.Total))
+				return
+			}
+			m.update(s.Unchanged + min(s.Written, s.Total-s.Unchanged))
+		}
+	}()
+	return ctx, func() { cancel(nil); <-ended }
+}

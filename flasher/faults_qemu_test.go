@@ -1,0 +1,73 @@
+package flasher_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/internal/virtboard"
+	"github.com/dutflash/dutflash/internal/virtboard/debian"
+)
+
+// TestFlashContinuesAfterReset resets the board in the middle of the write. The
+// retry writes what was not there yet.
+func TestFlashContinuesAfterReset(t *testing.T) {
+	r := newRig(t, virtboard.ARM64, 96*mib)
+	dir := bundleDir(t, virtboard.ARM64, debian.Bundle{})
+	raw := testImage(80 * mib)
+	var once sync.Once
+	var reset sync.WaitGroup
+	f := r.flasher(t, dir, flasher.WithRetryWait(time.Millisecond), flasher.WithProgress(func(ev flasher.Event) {
+		if ev.Step != flasher.StepWrite || ev.Done < 40*mib {
+			return
+		}
+		once.Do(func() {
+			reset.Go(func() {
+				if err := errors.Join(r.board.Off(context.Background()), r.board.On(context.Background())); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}))
+	res, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw))
+	reset.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.holds(t, raw)
+	r.isOff(t)
+	if len(res.Attempts) != 1 || res.Attempts[0].Step != flasher.StepWrite {
+		t.Errorf("attempts %+v, want one that failed while writing", res.Attempts)
+	}
+	if res.WrittenBytes > 45*mib {
+		t.Errorf("the retry wrote %d bytes of %d", res.WrittenBytes, len(raw))
+	}
+	t.Logf("%+v", res)
+}
+
+// TestFlashCancelled cancels in each phase: the board is off and nothing runs on.
+func TestFlashCancelled(t *testing.T) {
+	dir := bundleDir(t, virtboard.ARM64, debian.Bundle{})
+	image := imageFile(t, "image.raw", testImage(48*mib))
+	for _, step := range []flasher.Step{flasher.StepBootloader, flasher.StepLoad, flasher.StepLogin, flasher.StepWrite} {
+		t.Run(string(step), func(t *testing.T) {
+			r := newRig(t, virtboard.ARM64, 64*mib)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			f := r.flasher(t, dir, flasher.WithProgress(func(ev flasher.Event) {
+				if ev.Step == step {
+					cancel()
+				}
+			}))
+			_, err := f.Flash(ctx, image)
+			var typed *flasher.Error
+			if !errors.As(err, &typed) || !errors.Is(err, context.Canceled) || typed.Step != step {
+				t.Errorf("got %v, want a *flasher.Error of step %q that wraps context.Canceled", err, step)
+			}
+			r.isOff(t)
+		})
+	}
+}

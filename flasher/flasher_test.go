@@ -1,0 +1,294 @@
+package flasher_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/transport/console"
+	"github.com/dutflash/dutflash/uboot"
+)
+
+// cable is a board that says what it is told to and records its power switch.
+type cable struct {
+	says     string
+	openErr  error
+	powerErr error
+
+	mu    sync.Mutex
+	log   []string
+	ports []net.Conn
+}
+
+func (c *cable) note(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log = append(c.log, what)
+}
+
+func (c *cable) did() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.log)
+}
+
+func (c *cable) On(context.Context) error {
+	c.note("on")
+	c.mu.Lock()
+	board := c.ports[len(c.ports)-1]
+	c.mu.Unlock()
+	go func() {
+		go io.Copy(io.Discard, board)
+		io.WriteString(board, c.says)
+	}()
+	return c.powerErr
+}
+
+func (c *cable) Off(context.Context) error {
+	c.note("off")
+	return c.powerErr
+}
+
+func (c *cable) open(context.Context) (io.ReadWriteCloser, error) {
+	if c.openErr != nil {
+		return nil, c.openErr
+	}
+	c.note("open")
+	host, board := net.Pipe()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ports = append(c.ports, board)
+	return host, nil
+}
+
+// anyPort is the loopback interface with whatever port is free, because tests do
+// not own port 69.
+type anyPort struct{ net.ListenConfig }
+
+func (n *anyPort) Listen(ctx context.Context, network, _ string) (net.Listener, error) {
+	return n.ListenConfig.Listen(ctx, network, "127.0.0.1:0")
+}
+
+func (n *anyPort) ListenPacket(ctx context.Context, network, _ string) (net.PacketConn, error) {
+	return n.ListenConfig.ListenPacket(ctx, network, "127.0.0.1:0")
+}
+
+// takenPort refuses the TFTP port as an operating system does.
+type takenPort struct {
+	anyPort
+	err error
+}
+
+func (n *takenPort) ListenPacket(_ context.Context, network, address string) (net.PacketConn, error) {
+	return nil, &net.OpError{Op: "listen", Net: network, Err: os.NewSyscallError("bind", n.err)}
+}
+
+// tinyBundle is a bundle that never gets to boot.
+func tinyBundle(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"manifest.yaml": `apiVersion: jumpstarter.dev/v1alpha1
+kind: FlashBundleManifest
+metadata:
+  name: tiny
+spec:
+  bootcmd: booti 0x82000000 - 0x84000000
+  default_target: emmc
+  targets:
+    emmc: /dev/mmcblk0
+  kernel:
+    file: data/Image
+    address: "0x82000000"
+`,
+		"data/Image": "kernel",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// quiet has short limits and no retries.
+func quiet(t *testing.T, opts ...flasher.Option) []flasher.Option {
+	return append([]flasher.Option{
+		flasher.WithNetwork(&anyPort{}), flasher.WithCacheDir(t.TempDir()), flasher.WithRetries(0),
+		flasher.WithCycleWait(time.Millisecond), flasher.WithTimeouts(flasher.Timeouts{Bootloader: 3 * time.Second}),
+	}, opts...)
+}
+
+// TestBeforeTheBootloader: what fails before U-Boot answers, with what the error
+// has to say and what was done to the board.
+func TestBeforeTheBootloader(t *testing.T) {
+	broken := errors.New("no such hub")
+	image := imageFile(t, "image.raw", testImage(mib))
+	for _, tc := range []struct {
+		name  string
+		board *cable
+		opts  []flasher.Option
+		step  flasher.Step
+		is    error
+		says  string
+		did   []string
+	}{
+		{
+			name: "TFTP port is taken", board: &cable{}, opts: []flasher.Option{flasher.WithNetwork(&takenPort{err: syscall.EADDRINUSE})},
+			step: flasher.StepServe, is: flasher.ErrPortTaken, says: "another TFTP daemon",
+		},
+		{
+			name: "TFTP port is for root", board: &cable{}, opts: []flasher.Option{flasher.WithNetwork(&takenPort{err: syscall.EACCES})},
+			step: flasher.StepServe, is: flasher.ErrPortPermission, says: "cap_net_bind_service",
+		},
+		{
+			name: "console cannot be opened", board: &cable{openErr: broken},
+			step: flasher.StepConsole, is: broken, says: "no such hub",
+		},
+		{
+			name: "power switch fails", board: &cable{powerErr: broken},
+			step: flasher.StepPower, is: broken, says: "power", did: []string{"open", "off", "off"},
+		},
+		{
+			name: "board is silent", board: &cable{},
+			step: flasher.StepBootloader, is: uboot.ErrSilent, says: "baud rate", did: []string{"open", "off", "on", "off"},
+		},
+		{
+			name: "board never answers", board: &cable{says: "\r\nU-Boot SPL 2024.01\r\nDDR training...\r\n"},
+			step: flasher.StepBootloader, is: context.DeadlineExceeded, says: "DDR training...", did: []string{"open", "off", "on", "off"},
+		},
+		{
+			name: "option that the console refuses", board: &cable{}, opts: []flasher.Option{flasher.WithConsoleOptions(console.WithWindow(1))},
+			step: flasher.StepConsole, is: flasher.ErrConfig, says: "too small", did: []string{"open"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			before := runtime.NumGoroutine()
+			f, err := flasher.New(tc.board.open, tc.board, tinyBundle(t), quiet(t, tc.opts...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.Flash(t.Context(), image)
+			var typed *flasher.Error
+			if !errors.As(err, &typed) || typed.Step != tc.step || !errors.Is(err, tc.is) {
+				t.Fatalf("got %v, want a *flasher.Error of step %q that wraps %v", err, tc.step, tc.is)
+			}
+			if !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("the error does not say %q:\n%v", tc.says, err)
+			}
+			if !slices.Equal(tc.board.did(), tc.did) {
+				t.Errorf("the board saw %q, want %q", tc.board.did(), tc.did)
+			}
+			for _, p := range tc.board.ports {
+				p.Close()
+			}
+			leaks(t, before)
+		})
+	}
+}
+
+// leaks fails the test if goroutines stay behind.
+func leaks(t *testing.T, before int) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for runtime.NumGoroutine() > before {
+		if time.Now().After(deadline) {
+			buf := make([]byte, 1<<20)
+			t.Fatalf("%d goroutines before, %d after:\n%s", before, runtime.NumGoroutine(), buf[:runtime.Stack(buf, true)])
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	b := &cable{}
+	for _, tc := range []struct {
+		name   string
+		open   flasher.OpenConsole
+		bundle string
+		opts   []flasher.Option
+	}{
+		{"no console", nil, "ref", nil},
+		{"no bundle", b.open, "", nil},
+		{"nil logger", b.open, "ref", []flasher.Option{flasher.WithLogger(nil)}},
+		{"nil network", b.open, "ref", []flasher.Option{flasher.WithNetwork(nil)}},
+		{"server address that nobody has", b.open, "ref", []flasher.Option{flasher.WithServerAddress(netip.IPv4Unspecified())}},
+		{"port", b.open, "ref", []flasher.Option{flasher.WithHTTPPort(65536)}},
+		{"method", b.open, "ref", []flasher.Option{flasher.WithMethod("carrier pigeon")}},
+		{"verify", b.open, "ref", []flasher.Option{flasher.WithVerify("some")}},
+		{"retries", b.open, "ref", []flasher.Option{flasher.WithRetries(-1)}},
+		{"timeout", b.open, "ref", []flasher.Option{flasher.WithTimeouts(flasher.Timeouts{Boot: -1})}},
+		{"cycle wait", b.open, "ref", []flasher.Option{flasher.WithCycleWait(0)}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, err := flasher.New(tc.open, b, tc.bundle, tc.opts...)
+			var typed *flasher.Error
+			if !errors.Is(err, flasher.ErrConfig) || !errors.As(err, &typed) {
+				t.Errorf("got %v, want a *flasher.Error that wraps ErrConfig", err)
+			}
+		})
+	}
+}
+
+func TestOneOperationAtATime(t *testing.T) {
+	b := &cable{says: "U-Boot SPL\r\n"}
+	started := make(chan struct{})
+	var once sync.Once
+	f, err := flasher.New(b.open, b, tinyBundle(t), quiet(t, flasher.WithProgress(func(ev flasher.Event) {
+		if ev.Step == flasher.StepBootloader {
+			once.Do(func() { close(started) })
+		}
+	}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := f.BootloaderShell(ctx)
+		ended <- err
+	}()
+	<-started
+	if _, err := f.BusyboxShell(ctx); !errors.Is(err, flasher.ErrBusy) {
+		t.Errorf("a second operation: %v, want ErrBusy", err)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first operation: %v, want context.Canceled", err)
+	}
+}
+
+// Example shows what a program hands to New. The board here is nobody's; see
+// examples/qemu for one that boots.
+func Example() {
+	open := func(context.Context) (io.ReadWriteCloser, error) { return nil, errors.New("cable not plugged in") }
+	board := &cable{}
+	f, err := flasher.New(open, board, "quay.io/jumpstarter-dev/jumpstarter-flasher-ti-j784s4:latest",
+		flasher.WithDefaultTarget("emmc"), flasher.WithRetries(1))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = f.Flash(context.Background(), "/no/such/image.raw.xz")
+	var typed *flasher.Error
+	if errors.As(err, &typed) {
+		fmt.Println("failed at:", typed.Step)
+	}
+	// Output: failed at: check
+}

@@ -1,0 +1,100 @@
+package flasher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Method is how the image gets from the host onto the device.
+type Method string
+
+// What [WithMethod] takes.
+const (
+	// MethodAuto chooses MethodExtents where the board has the tools for it,
+	// else MethodStream; the log says which and why. The default.
+	MethodAuto Method = "auto"
+	// MethodExtents compares the device with the image chunk by chunk, sends
+	// only what differs, writes zeros without transfer, and reads back what
+	// was written while the next chunks are on their way.
+	MethodExtents Method = "extents"
+	// MethodStream sends the whole raw image through one dd and then reads
+	// the whole range back: for boards with little in their busybox.
+	MethodStream Method = "stream"
+)
+
+// WithMethod sets how the image gets onto the device. The default is MethodAuto.
+func WithMethod(m Method) Option {
+	return func(c *config) error {
+		switch m {
+		case MethodAuto, MethodExtents, MethodStream:
+			c.method = m
+			return nil
+		}
+		return fmt.Errorf("WithMethod: %q is not one of %q, %q, %q", m, MethodAuto, MethodExtents, MethodStream)
+	}
+}
+
+// put writes the image onto the device and, unless told not to, proves it.
+func (w *writer) put(ctx context.Context) error {
+	method, why, err := w.chooseMethod()
+	if err != nil {
+		return w.fail(ctx, StepWrite, 0, err)
+	}
+	w.res.Method = method
+	w.f.cfg.log.Info("Writing image", "device", w.device.Path, "bytes", w.image.Size(), "method", method, "because", why)
+	if method == MethodExtents {
+		return w.putExtents(ctx)
+	}
+	return w.putStream(ctx)
+}
+
+func (w *writer) chooseMethod() (m Method, why string, err error) {
+	missing := w.missingForExtents()
+	switch w.f.cfg.method {
+	case MethodStream:
+		return MethodStream, "the caller chose it", nil
+	case MethodExtents:
+		if missing != nil {
+			return "", "", fmt.Errorf("method %q: %w", MethodExtents, missing)
+		}
+		return MethodExtents, "the caller chose it", nil
+	}
+	if missing != nil {
+		return MethodStream, missing.Error(), nil
+	}
+	return MethodExtents, "the board has the tools for it", nil
+}
+
+// sync has the board flush what it holds back.
+func (w *writer) sync(ctx context.Context) error {
+	return w.step(ctx, StepSync, w.f.cfg.timeouts.Sync, func(ctx context.Context) error {
+		w.f.cfg.log.Info("Flushing buffers")
+		_, err := w.shell.Run(ctx, "sync")
+		return err
+	})
+}
+
+// putStream is MethodStream.
+func (w *writer) putStream(ctx context.Context) error {
+	t := &w.f.cfg.timeouts
+	if err := w.step(ctx, StepWrite, t.Write, w.stream); err != nil {
+		return err
+	}
+	if err := w.sync(ctx); err != nil {
+		return err
+	}
+	if w.f.cfg.verify == VerifyNone {
+		w.res.Warnings = append(w.res.Warnings, "what was written was not read back")
+		return nil
+	}
+	return w.step(ctx, StepVerify, t.Verify, w.verify)
+}
+
+// stallCause returns the stall that ended ctx, if that is what ended it.
+func stallCause(ctx context.Context) error {
+	if err := context.Cause(ctx); errors.Is(err, ErrStalled) {
+		return err
+	}
+	return nil
+}

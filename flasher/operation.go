@@ -1,0 +1,178 @@
+package flasher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dutflash/dutflash/bundle"
+	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/power"
+	"github.com/dutflash/dutflash/transport/console"
+	"github.com/dutflash/dutflash/uboot"
+)
+
+// tailLines is how many console lines an error carries.
+const tailLines = 12
+
+// operation is one flash or one shell: what is open while it lasts, and how
+// long its steps took.
+type operation struct {
+	f     *Flasher
+	name  string
+	begun time.Time
+
+	mu       sync.Mutex // guards steps, and calls of the progress function
+	steps    []StepTime
+	attempts []Attempt
+
+	bundle   *bundle.Bundle
+	manifest *bundle.Manifest
+	files    []artefact // what U-Boot loads
+	bootCmd  string
+
+	servers *servers
+	con     *console.Console
+	uboot   *uboot.Session
+	shell   *busybox.Shell
+	net     uboot.Network
+	powered bool // the power switch was touched
+}
+
+func (f *Flasher) begin(name string) *operation {
+	return &operation{f: f, name: name, begun: time.Now()}
+}
+
+// step runs one step under its time limit, tells progress about it, and wraps
+// what goes wrong. A limit of zero is for steps that wait for nothing.
+func (o *operation) step(ctx context.Context, s Step, limit time.Duration, fn func(context.Context) error) error {
+	begun := time.Now()
+	o.emit(Event{Time: begun, Step: s, State: StateStarted})
+	stepCtx := ctx
+	if limit > 0 {
+		var cancel context.CancelFunc
+		stepCtx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	err := fn(stepCtx)
+	o.mu.Lock()
+	o.steps = append(o.steps, StepTime{Step: s, Elapsed: time.Since(begun)})
+	o.mu.Unlock()
+	if err == nil {
+		o.emit(Event{Time: time.Now(), Step: s, State: StateDone})
+		return nil
+	}
+	err = o.fail(ctx, s, limit, err)
+	o.emit(Event{Time: time.Now(), Step: s, State: StateFailed, Err: err})
+	return err
+}
+
+// fail makes the *Error of a step. Where another part of the operation failed
+// first and cancelled this one, that cause is the error.
+func (o *operation) fail(ctx context.Context, s Step, limit time.Duration, err error) error {
+	var own *Error
+	if ctx.Err() != nil && errors.As(context.Cause(ctx), &own) {
+		return own
+	}
+	if errors.As(err, &own) {
+		return err
+	}
+	e := &Error{Op: o.name, Step: s, Err: err}
+	if ctx.Err() == nil && limit > 0 && errors.Is(err, context.DeadlineExceeded) {
+		e.Err = fmt.Errorf("not done within %v: %w", limit, err)
+	}
+	if o.con != nil {
+		e.Tail = o.con.Tail(tailLines)
+	}
+	e.Hint = hint(s, err)
+	return e
+}
+
+// hint says what an engineer would look at next.
+func hint(s Step, err error) string {
+	timeout := errors.Is(err, context.DeadlineExceeded)
+	switch {
+	case errors.Is(err, uboot.ErrSilent):
+		return "nothing was heard: check the power switch's port, the serial cable and the baud rate"
+	case errors.Is(err, uboot.ErrPastBootloader):
+		return "the board booted its own system: check the stop key and the autoboot delay"
+	case s == StepBootloader && timeout:
+		return "check the stop key, the prompt and the baud rate"
+	case s == StepNetwork && timeout, errors.Is(err, uboot.ErrNoDHCP):
+		return "check the board's network cable and the DHCP server, or give a static address"
+	case s == StepLogin && timeout:
+		return "check the console= of the boot arguments and the manifest's login section"
+	}
+	return ""
+}
+
+func (o *operation) emit(ev Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.f.cfg.progress(ev)
+}
+
+// meter returns a byte meter for a step.
+func (o *operation) meter(s Step, what string, total int64) *meter {
+	return &meter{emit: o.emit, log: o.f.cfg.log, step: s, name: what, total: total}
+}
+
+// openConsole opens the serial line; it must be open before the power is
+// switched, so that nothing that the board says is missed.
+func (o *operation) openConsole(ctx context.Context) error {
+	port, err := o.f.open(ctx)
+	if err != nil {
+		return err
+	}
+	opts := append([]console.Option{console.WithLogger(o.f.cfg.log)}, o.f.cfg.console...)
+	if o.f.cfg.transcript != nil {
+		opts = append(opts, console.WithTranscript(o.f.cfg.transcript))
+	}
+	if pw := o.manifest.Spec.Login.Password; pw != "" {
+		opts = append(opts, console.WithSecret(pw))
+	}
+	o.con, err = console.New(port, opts...)
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w: %w", ErrConfig, err), port.Close())
+	}
+	return nil
+}
+
+// powerCycle takes the board through off and on.
+func (o *operation) powerCycle(ctx context.Context) error {
+	cfg := &o.f.cfg
+	cfg.log.Info("Starting power cycle sequence", "wait", cfg.cycleWait)
+	o.powered = true
+	ctx, cancel := context.WithTimeout(ctx, cfg.cycleWait+2*cfg.timeouts.Power)
+	defer cancel()
+	if err := power.Cycle(ctx, o.f.power, cfg.cycleWait); err != nil {
+		return err
+	}
+	cfg.log.Info("Power cycle sequence complete")
+	return nil
+}
+
+// end closes everything and brings the board into the power state asked for.
+// It does so also when ctx has ended.
+func (o *operation) end(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	var errs []error
+	if o.powered && o.f.cfg.powerOff {
+		errs = append(errs, o.step(ctx, StepPowerState, o.f.cfg.timeouts.Power, func(ctx context.Context) error {
+			o.f.cfg.log.Info("Powering off target")
+			return o.f.power.Off(ctx)
+		}))
+	}
+	if o.servers != nil {
+		errs = append(errs, o.servers.close())
+	}
+	if o.con != nil {
+		errs = append(errs, o.con.Close())
+	}
+	if o.bundle != nil {
+		errs = append(errs, o.bundle.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,367 @@
+package flasher
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/dutflash/dutflash/bundle"
+	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/power"
+	"github.com/dutflash/dutflash/transport/console"
+	"github.com/dutflash/dutflash/transport/image"
+	"github.com/dutflash/dutflash/uboot"
+)
+
+// Option configures a [Flasher]. An error from any of them is returned by
+// [New], wraps [ErrConfig], and nothing was touched.
+type Option func(*config) error
+
+type config struct {
+	log        *slog.Logger
+	transcript io.Writer
+	progress   func(Event)
+
+	network    Network
+	serverAddr netip.Addr
+	bindAddr   netip.Addr
+	httpPort   int
+	tftpWindow int
+
+	cacheDir  string
+	manifest  string
+	variant   string
+	target    string
+	powerOff  bool
+	cycleWait time.Duration
+	verify    Verify
+	method    Method
+	writeAll  bool
+	retries   int
+	retryWait time.Duration
+	timeouts  Timeouts
+	static    *uboot.Network
+
+	console []console.Option
+	uboot   []uboot.Option
+	busybox []busybox.Option
+	bundle  []bundle.Option
+	source  []image.SourceOption
+	prepare []image.PrepareOption
+}
+
+// Timeouts limit the steps. A zero field takes its default; each is the longest
+// that the step may take, not a wait that always passes.
+type Timeouts struct {
+	// Bundle: pull the bundle. Default 10 min.
+	Bundle time.Duration
+	// Power: one command to the power switch, the waiting time of a power
+	// cycle not counted. Default 30 s.
+	Power time.Duration
+	// Bootloader: from power on to a proved U-Boot prompt. Default 2 min,
+	// because boards that train slow memory take long.
+	Bootloader time.Duration
+	// Network: DHCP with its retries. Default 2 min.
+	Network time.Duration
+	// Load: one file over TFTP. Default 5 min.
+	Load time.Duration
+	// Boot: from the boot command to the login prompt and a proved shell.
+	// Default 6 min, twice what Jumpstarter allows for each half.
+	Boot time.Duration
+	// Command: one preflash command, or one of the commands that set up
+	// network and clock. Default 2 min.
+	Command time.Duration
+	// Image: until the image is wholly prepared. Default 1 h.
+	Image time.Duration
+	// Stall: how long the board may take no bytes of the image while it
+	// writes. Default 2 min.
+	Stall time.Duration
+	// Write: the image onto the device. Default 6 h.
+	Write time.Duration
+	// Sync: flush what the board holds back. Default 20 min.
+	Sync time.Duration
+	// Verify: read back. Default 6 h.
+	Verify time.Duration
+}
+
+func (t *Timeouts) fill() error {
+	for _, f := range []struct {
+		name  string
+		value *time.Duration
+		def   time.Duration
+	}{
+		{"Bundle", &t.Bundle, 10 * time.Minute},
+		{"Power", &t.Power, 30 * time.Second},
+		{"Bootloader", &t.Bootloader, 2 * time.Minute},
+		{"Network", &t.Network, 2 * time.Minute},
+		{"Load", &t.Load, 5 * time.Minute},
+		{"Boot", &t.Boot, 6 * time.Minute},
+		{"Command", &t.Command, 2 * time.Minute},
+		{"Image", &t.Image, time.Hour},
+		{"Stall", &t.Stall, 2 * time.Minute},
+		{"Write", &t.Write, 6 * time.Hour},
+		{"Sync", &t.Sync, 20 * time.Minute},
+		{"Verify", &t.Verify, 6 * time.Hour},
+	} {
+		if *f.value < 0 {
+			return fmt.Errorf("timeout %s is negative: %v", f.name, *f.value)
+		}
+		if *f.value == 0 {
+			*f.value = f.def
+		}
+	}
+	return nil
+}
+
+// Verify says what is proved after writing.
+type Verify string
+
+// What [WithVerify] takes.
+const (
+	// VerifyFull reads back the whole range of the image past the board's
+	// page cache and compares its SHA-256 with the host's. The default.
+	VerifyFull Verify = "full"
+	// VerifyNone trusts the write. The Result then carries no digest.
+	VerifyNone Verify = "none"
+)
+
+func defaults() config {
+	return config{
+		log:       slog.New(slog.DiscardHandler),
+		progress:  func(Event) {},
+		network:   &net.ListenConfig{},
+		powerOff:  true,
+		cycleWait: power.DefaultCycleWait,
+		verify:    VerifyFull,
+		method:    MethodAuto,
+		// Of the windows that U-Boot takes, one that no network driver's
+		// ring of receive buffers is too small for, and that hides the round
+		// trip well.
+		tftpWindow: 8,
+		retries:    3,
+		retryWait:  time.Second,
+	}
+}
+
+// WithLogger sets where the steps are logged. The default is silence. The
+// bytes of the console go to WithTranscript, never to the logger.
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) error {
+		if l == nil {
+			return fmt.Errorf("WithLogger: the logger is nil")
+		}
+		c.log = l
+		return nil
+	}
+}
+
+// WithTranscript sets where every byte that the board prints goes, with the
+// manifest's password replaced by ***. The writer must not block for long: the
+// serial port is not read meanwhile.
+func WithTranscript(w io.Writer) Option {
+	return func(c *config) error {
+		if w == nil {
+			return fmt.Errorf("WithTranscript: the writer is nil")
+		}
+		c.transcript = w
+		return nil
+	}
+}
+
+// WithProgress sets a function that is called with each [Event], from one
+// goroutine at a time. It must return quickly.
+func WithProgress(fn func(Event)) Option {
+	return func(c *config) error {
+		if fn == nil {
+			return fmt.Errorf("WithProgress: the function is nil")
+		}
+		c.progress = fn
+		return nil
+	}
+}
+
+// WithNetwork sets where the servers listen. The default is the host's own
+// network.
+func WithNetwork(n Network) Option {
+	return func(c *config) error {
+		if n == nil {
+			return fmt.Errorf("WithNetwork: the network is nil")
+		}
+		c.network = n
+		return nil
+	}
+}
+
+// WithServerAddress sets the address that the board uses for this host. The
+// default is the local end of the route to the board's own address; say it where
+// that is not what the board sees (a container, a NAT, several interfaces).
+func WithServerAddress(a netip.Addr) Option {
+	return func(c *config) error {
+		if !a.IsValid() || a.IsUnspecified() {
+			return fmt.Errorf("WithServerAddress: %v is no address that a board could reach", a)
+		}
+		c.serverAddr = a
+		return nil
+	}
+}
+
+// WithBindAddress sets the local address that the servers listen on. The
+// default is every address, because the one that faces the board is known only
+// when the board has one.
+func WithBindAddress(a netip.Addr) Option {
+	return func(c *config) error {
+		if !a.IsValid() {
+			return fmt.Errorf("WithBindAddress: not an address")
+		}
+		c.bindAddr = a
+		return nil
+	}
+}
+
+// WithHTTPPort sets the port of the session's HTTP server. The default, 0, is
+// any free one; say one where a firewall stands between.
+func WithHTTPPort(port int) Option {
+	return func(c *config) error {
+		if port < 0 || port > 65535 {
+			return fmt.Errorf("WithHTTPPort: %d is no port", port)
+		}
+		c.httpPort = port
+		return nil
+	}
+}
+
+// WithTFTPWindow sets the window, in blocks (RFC 7440), that U-Boot is asked to
+// load with; 1 is lock step, 64 the most. The default is 8. Where transfers stall,
+// it is halved by itself.
+func WithTFTPWindow(blocks int) Option {
+	return func(c *config) error {
+		if blocks < 1 || blocks > 64 {
+			return fmt.Errorf("WithTFTPWindow: %d is not within 1 and 64", blocks)
+		}
+		c.tftpWindow = blocks
+		return nil
+	}
+}
+
+// WithCacheDir sets where bundles and prepared images are kept. The default is
+// /var/lib/jumpstarter/flasher where that is writable, else the user's cache
+// directory.
+func WithCacheDir(dir string) Option {
+	return func(c *config) error {
+		if dir == "" {
+			return fmt.Errorf("WithCacheDir: the directory is empty")
+		}
+		c.cacheDir = dir
+		return nil
+	}
+}
+
+// WithManifest chooses one of several manifests in the bundle by its file name.
+// The default is manifest.yaml.
+func WithManifest(name string) Option {
+	return func(c *config) error { c.manifest = name; return nil }
+}
+
+// WithVariant chooses the DTB variant. The default is the manifest's
+// dtb.default.
+func WithVariant(name string) Option {
+	return func(c *config) error { c.variant = name; return nil }
+}
+
+// WithDefaultTarget names the target that is flashed when [Flasher.Flash] is
+// not told one, in place of the manifest's default_target.
+func WithDefaultTarget(name string) Option {
+	return func(c *config) error { c.target = name; return nil }
+}
+
+// WithPowerOff says whether the board is powered off at the end, which is the
+// default, or left running.
+func WithPowerOff(off bool) Option {
+	return func(c *config) error { c.powerOff = off; return nil }
+}
+
+// WithCycleWait sets how long the board is without power in a power cycle, at
+// least 1 ms. The default is power.DefaultCycleWait, 2 s.
+func WithCycleWait(d time.Duration) Option {
+	return func(c *config) error {
+		if d < time.Millisecond {
+			return fmt.Errorf("WithCycleWait: %v is shorter than 1 ms", d)
+		}
+		c.cycleWait = d
+		return nil
+	}
+}
+
+// WithVerify sets what is proved after writing: [VerifyFull], the default, or
+// [VerifyNone].
+func WithVerify(v Verify) Option {
+	return func(c *config) error {
+		if v != VerifyFull && v != VerifyNone {
+			return fmt.Errorf("WithVerify: %q is not one of %q, %q", v, VerifyFull, VerifyNone)
+		}
+		c.verify = v
+		return nil
+	}
+}
+
+// WithWriteAll writes every chunk without comparing it with what the device
+// holds: for a device that is known to be full of something else, and for
+// measurements. It is for MethodExtents; MethodStream always writes everything.
+func WithWriteAll() Option {
+	return func(c *config) error { c.writeAll = true; return nil }
+}
+
+// WithTimeouts sets the limits of the steps; zero fields keep their default.
+func WithTimeouts(t Timeouts) Option {
+	return func(c *config) error { c.timeouts = t; return nil }
+}
+
+// WithStaticNetwork gives the board an address in U-Boot and in Linux instead
+// of asking DHCP.
+func WithStaticNetwork(n uboot.Network) Option {
+	return func(c *config) error {
+		if !n.Address.IsValid() {
+			return fmt.Errorf("WithStaticNetwork: the address is not valid")
+		}
+		c.static = &n
+		return nil
+	}
+}
+
+// WithConsoleOptions passes options on to the console, for instance
+// console.WithPace for a UART that drops characters.
+func WithConsoleOptions(opts ...console.Option) Option {
+	return func(c *config) error { c.console = append(c.console, opts...); return nil }
+}
+
+// WithUBootOptions passes options on to the U-Boot session, for instance
+// uboot.WithPrompts or uboot.WithStopKey.
+func WithUBootOptions(opts ...uboot.Option) Option {
+	return func(c *config) error { c.uboot = append(c.uboot, opts...); return nil }
+}
+
+// WithBusyboxOptions passes options on to the shell session.
+func WithBusyboxOptions(opts ...busybox.Option) Option {
+	return func(c *config) error { c.busybox = append(c.busybox, opts...); return nil }
+}
+
+// WithBundleOptions passes options on to the bundle, for instance
+// bundle.WithCredentials.
+func WithBundleOptions(opts ...bundle.Option) Option {
+	return func(c *config) error { c.bundle = append(c.bundle, opts...); return nil }
+}
+
+// WithSourceOptions passes options on to the opening of images, for instance
+// headers, a bearer token or a CA file for https.
+func WithSourceOptions(opts ...image.SourceOption) Option {
+	return func(c *config) error { c.source = append(c.source, opts...); return nil }
+}
+
+// WithPrepareOptions passes options on to the preparing of images, for instance
+// limits of memory and cache.
+func WithPrepareOptions(opts ...image.PrepareOption) Option {
+	return func(c *config) error { c.prepare = append(c.prepare, opts...); return nil }
+}

@@ -1,0 +1,203 @@
+package flasher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/transport/image"
+)
+
+// writer brings a prepared image onto a block device of a board that is at a
+// proved shell.
+type writer struct {
+	*operation
+	image  *image.Prepared
+	res    *Result
+	tools  busybox.Tools
+	device busybox.BlockDevice
+}
+
+// setUpShell learns the board's tools and gives it network and time.
+func (w *writer) setUpShell(ctx context.Context) error {
+	var err error
+	if w.tools, err = w.shell.Tools(ctx); err != nil {
+		return err
+	}
+	if err := w.linuxNetwork(ctx); err != nil {
+		return err
+	}
+	return w.shell.SetClock(ctx, time.Now())
+}
+
+// linuxNetwork gives the board's Linux an address: U-Boot's lease ended with
+// U-Boot.
+func (o *operation) linuxNetwork(ctx context.Context) error {
+	if o.f.cfg.static != nil {
+		return o.shell.SetAddress(ctx, busybox.Address{IP: o.net.Address, Gateway: o.net.Gateway})
+	}
+	_, err := o.shell.Udhcpc(ctx, "")
+	return err
+}
+
+// inputFlags are dd's flags for reading past the page cache, where it has them.
+func (w *writer) inputFlags() string {
+	if w.tools.DDInput["direct"] {
+		return "iflag=direct"
+	}
+	return ""
+}
+
+// outputFlags are dd's flags for writing past the page cache.
+func (w *writer) outputFlags() string {
+	if w.tools.DDOutput["direct"] {
+		return "oflag=direct"
+	}
+	return ""
+}
+
+// preflash runs the manifest's preflash commands; each must succeed. They may
+// use $dhcp_addr and $gw_addr, which Jumpstarter exports as well.
+func (o *operation) preflash(ctx context.Context) error {
+	gateway := ""
+	if o.net.Gateway.IsValid() {
+		gateway = o.net.Gateway.String()
+	}
+	if _, err := o.shell.Run(ctx, fmt.Sprintf("export dhcp_addr=%s gw_addr=%s", o.net.Address.Addr(), gateway)); err != nil {
+		return err
+	}
+	for _, cmd := range o.manifest.Spec.PreflashCommands {
+		o.f.cfg.log.Info("Running preflash command", "command", cmd)
+		cmdCtx, cancel := context.WithTimeout(ctx, o.f.cfg.timeouts.Command)
+		_, err := o.shell.Run(cmdCtx, cmd)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("preflash command: %w", err)
+		}
+	}
+	return nil
+}
+
+// The names of the image's parts on the HTTP server.
+const (
+	imageName = "image"
+	restName  = "image-rest"
+)
+
+// stream sends the raw image through dd. Direct I/O wants whole sectors; what
+// is left over goes through the page cache in a second piece.
+func (w *writer) stream(ctx context.Context) error {
+	size := w.image.Size()
+	sector := int64(max(w.device.SectorSize, 512))
+	whole := size / sector * sector
+	bodyURL, restURL := "", ""
+	if whole > 0 {
+		w.servers.http.File(imageName, io.NewSectionReader(w.image, 0, whole), whole)
+		bodyURL = w.servers.url(imageName)
+	}
+	if whole < size {
+		w.servers.http.File(restName, io.NewSectionReader(w.image, whole, size-whole), size-whole)
+		restURL = w.servers.url(restName)
+	}
+	script, err := w.servers.script("stream.sh")
+	if err != nil {
+		return err
+	}
+	ctx, stop := w.watchWrite(ctx, size)
+	err = w.shell.Script(ctx, script, nil, w.device.Path, w.outputFlags(), bodyURL, restURL, strconv.FormatInt(whole, 10))
+	stop()
+	w.res.TransferredBytes = w.served()
+	if err != nil {
+		return errors.Join(stallCause(ctx), err)
+	}
+	if w.res.TransferredBytes < size {
+		return fmt.Errorf("the board took %d of %d bytes of the image and reported success", w.res.TransferredBytes, size)
+	}
+	w.res.WrittenBytes = size
+	w.meter(StepWrite, w.device.Path, size).update(size)
+	return nil
+}
+
+func (w *writer) served() int64 {
+	return w.servers.http.Served(imageName) + w.servers.http.Served(restName)
+}
+
+// watchWrite reports how many bytes the board took, and ends the returned
+// context with [ErrStalled] when it takes none for too long.
+func (w *writer) watchWrite(ctx context.Context, size int64) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	m := w.meter(StepWrite, w.device.Path, size)
+	stall := w.f.cfg.timeouts.Stall
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(500 * time.Millisecond)
+		defer tick.Stop()
+		last, since := int64(-1), time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			done := w.served()
+			if done != last {
+				last, since = done, time.Now()
+			} else if done < size && time.Since(since) > stall {
+				cancel(fmt.Errorf("%w: none for %v after %d of %d bytes", ErrStalled, stall, done, size))
+				return
+			}
+			m.update(done)
+		}
+	}()
+	return ctx, func() { cancel(nil); <-ended }
+}
+
+var (
+	readPosition = regexp.MustCompile(`dutflash-read (\d+)\r?\n`)
+	readDigest   = regexp.MustCompile(`dutflash-sha256 ([0-9a-f]{64})\r?\n`)
+)
+
+// verify reads the image's range back from the device and compares digests.
+func (w *writer) verify(ctx context.Context) error {
+	size := w.image.Size()
+	script, err := w.servers.script("verify.sh")
+	if err != nil {
+		return err
+	}
+	w.f.cfg.log.Info("Reading back", "device", w.device.Path, "bytes", size, "flags", w.inputFlags())
+	m := w.meter(StepVerify, w.device.Path, size)
+	var out strings.Builder
+	err = w.shell.Script(ctx, script, func(chunk []byte) {
+		out.Write(chunk)
+		all := readPosition.FindAllStringSubmatch(out.String(), -1)
+		if all == nil {
+			return
+		}
+		pos, err := strconv.ParseInt(all[len(all)-1][1], 10, 64)
+		if err == nil {
+			m.update(min(pos, size))
+		}
+	}, w.device.Path, strconv.FormatInt(size, 10), w.inputFlags())
+	if err != nil {
+		return err
+	}
+	sum := readDigest.FindStringSubmatch(out.String())
+	if sum == nil {
+		return fmt.Errorf("the board printed no digest: %q", out.String())
+	}
+	if sum[1] != w.image.SHA256() {
+		return fmt.Errorf("%s: %w: SHA-256 of the first %d bytes is %s, the image's is %s",
+			w.device.Path, ErrVerify, size, sum[1], w.image.SHA256())
+	}
+	m.update(size)
+	w.res.SHA256, w.res.ProvedBytes = sum[1], size
+	w.f.cfg.log.Info("The device holds the image", "sha256", sum[1])
+	return nil
+}

@@ -1,0 +1,104 @@
+// Package imports_test holds the arrows between packages and each package's
+// third-party imports in place.
+package imports_test
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/dutflash/dutflash/"
+
+// rules lists, for each public package (and what is below it, unless that has a
+// rule of its own), the packages of ours and the third-party modules that its
+// non-test code may import. An internal package may be imported where it is
+// named.
+var rules = map[string]struct{ ours, modules []string }{
+	"uboot":   {ours: []string{"transport/console"}, modules: []string{"github.com/Netflix/go-expect"}},
+	"busybox": {ours: []string{"transport/console"}, modules: []string{"github.com/Netflix/go-expect"}},
+	"bundle": {modules: []string{
+		"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
+		"go.yaml.in/yaml/v3", "golang.org/x/sys", "golang.org/x/sync",
+	}},
+	"power": {},
+	"transport/console": {modules: []string{
+		"github.com/Netflix/go-expect", "github.com/creack/pty", "golang.org/x/term", "golang.org/x/sys",
+	}},
+	"transport/serial": {modules: []string{"go.bug.st/serial"}},
+	"transport/tftp":   {modules: []string{"github.com/pin/tftp/v3"}},
+	"transport/httpd":  {},
+	"transport/image": {
+		ours: []string{"internal/xz"},
+		modules: []string{
+			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", "github.com/ulikunitz/xz",
+			"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec", "golang.org/x/sys",
+		},
+	},
+	"flasher": {
+		ours: []string{
+			"uboot", "busybox", "bundle", "power",
+			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents",
+		},
+		modules: []string{"github.com/Netflix/go-expect"},
+	},
+}
+
+func TestPackagesImportOnlyWhatTheirRuleAllows(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], module)
+		key := ruleFor(pkg)
+		if key == "" {
+			if public(pkg) {
+				t.Errorf("%s has no rule here", pkg)
+			}
+			continue
+		}
+		seen[key] = true
+		for _, imp := range fields[1:] {
+			if !allowed(key, imp) {
+				t.Errorf("%s imports %s, which its rule does not allow", pkg, imp)
+			}
+		}
+	}
+	for key := range rules {
+		if !seen[key] {
+			t.Errorf("the rule for %s is about no package", key)
+		}
+	}
+}
+
+// ruleFor returns the longest key of rules that pkg is or lies below.
+func ruleFor(pkg string) string {
+	for pkg != "" {
+		if _, ok := rules[pkg]; ok {
+			return pkg
+		}
+		i := max(strings.LastIndexByte(pkg, '/'), 0)
+		pkg = pkg[:i]
+	}
+	return ""
+}
+
+func public(pkg string) bool {
+	return !strings.HasPrefix(pkg, "internal/") && !strings.HasPrefix(pkg, "examples/") && pkg != strings.TrimSuffix(module, "/")
+}
+
+func allowed(key, imp string) bool {
+	if first, _, _ := strings.Cut(imp, "/"); !strings.Contains(first, ".") {
+		return true // standard library
+	}
+	if ours, ok := strings.CutPrefix(imp, module); ok {
+		return ours == key || strings.HasPrefix(ours, key+"/") || slices.Contains(rules[key].ours, ours)
+	}
+	return slices.ContainsFunc(rules[key].modules, func(m string) bool {
+		return imp == m || strings.HasPrefix(imp, m+"/")
+	})
+}
