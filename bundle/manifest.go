@@ -207,28 +207,6 @@ func (m *Manifest) Files() []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// clone returns a copy that shares nothing with m.
-func (m *Manifest) clone() *Manifest {
-	c := *m
-	c.Spec.Targets = maps.Clone(m.Spec.Targets)
-	c.Spec.PreflashCommands = slices.Clone(m.Spec.PreflashCommands)
-	c.pos = maps.Clone(m.pos)
-	if m.Spec.Kernel != nil {
-		a := *m.Spec.Kernel
-		c.Spec.Kernel = &a
-	}
-	if m.Spec.Initram != nil {
-		a := *m.Spec.Initram
-		c.Spec.Initram = &a
-	}
-	if m.Spec.DTB != nil {
-		d := *m.Spec.DTB
-		d.Variants = maps.Clone(d.Variants)
-		c.Spec.DTB = &d
-	}
-	return &c
-}
-
 // label is how errors call the manifest.
 func (m *Manifest) label() string {
 	if m.file != "" {

@@ -50,7 +50,7 @@ func TestListenAddresses(t *testing.T) {
 		if err := closer(); err != nil {
 			t.Error(err)
 		}
-		addr, closer, err = listen(t.Context(), network, "0.0.0.0:69")
+		_, closer, err = listen(t.Context(), network, "0.0.0.0:69")
 		if err != nil {
 			t.Fatalf("%s: port is free again: %v", network, err)
 		}

@@ -178,7 +178,7 @@ func TestServerFailures(t *testing.T) {
 		{"404", http.NotFound, image.ErrNotFound},
 		{"403", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(403) }, image.ErrUnauthorized},
 		{"500", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) }, image.ErrUnreachable},
-		{"loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 302) }, image.ErrUnreachable},
+		{"loop", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, image.ErrUnreachable},
 		{"stall", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", "100000")
 			w.Write(make([]byte, 5000))
