@@ -108,7 +108,8 @@ func planError(err error) error {
 // [ErrStalled] when the board reports nothing for too long.
 func (w *writer) watchExtents(ctx context.Context, p *extents.Plan) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	m := w.meter(StepWrite, w.device.Path, w.image.Size())
+	writing := w.meter(StepWrite, w.device.Path, w.image.Size())
+	checking := w.meter(StepVerify, w.device.Path, w.image.Size())
 	stall := w.f.cfg.timeouts.Stall
 	ended := make(chan struct{})
 	go func() {
@@ -130,7 +131,11 @@ func (w *writer) watchExtents(ctx context.Context, p *extents.Plan) (context.Con
 				cancel(fmt.Errorf("%w: nothing for %v, %d of %d bytes right", ErrStalled, stall, s.Proved, s.Total))
 				return
 			}
-			m.update(s.Unchanged + min(s.Written, s.Total-s.Unchanged))
+			if right := s.Unchanged + s.Written; right < s.Total {
+				writing.update(right)
+			} else {
+				checking.update(s.Proved) // the writer is done, the reader is not
+			}
 		}
 	}()
 	return ctx, func() { cancel(nil); <-ended }

@@ -77,6 +77,7 @@ const sampleSize = 8
 
 type chunk struct {
 	Chunk
+	index  int // in the plan
 	state  state
 	sample bool
 	// How often it could not be read, was refused by the device, could not
@@ -137,7 +138,7 @@ func New(cfg Config) (*Plan, error) {
 			return nil, fmt.Errorf("chunk %d (offset %d, size %d) does not follow the one before, which ends at %d, in whole MiB", i, c.Offset, c.Size, end)
 		}
 		end += c.Size
-		p.chunks = append(p.chunks, chunk{Chunk: c})
+		p.chunks = append(p.chunks, chunk{Chunk: c, index: i})
 	}
 	if end == 0 {
 		return nil, fmt.Errorf("the image has no chunks")

@@ -80,7 +80,12 @@ func (m *medium) run(t *testing.T, p *extents.Plan) error {
 }
 
 func (m *medium) hash(t extents.Task) string {
-	return fmt.Sprintf("%x", sha256.Sum256(m.disk[t.Offset:t.Offset+t.Length]))
+	sums := ""
+	for i := range int64(t.Count) {
+		at := t.Offset + i*t.Length
+		sums += fmt.Sprintf("%x,", sha256.Sum256(m.disk[at:at+t.Length]))
+	}
+	return sums
 }
 
 func (m *medium) do(t extents.Task) int {

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // What ends a plan.
@@ -21,12 +22,17 @@ var (
 // maxTransfers is how often one extent is fetched before the network is given up.
 const maxTransfers = 10
 
+// interrupted stands for the status of a chunk that was not tried because one
+// before it failed.
+const interrupted = -1
+
 // maxAttempts is how often one place of the device is tried.
 const maxAttempts = 2
 
-// Report says how a task ended. An ID that is not the worker's present task is a
+// Report says how a task ended; digests are those of a Hash task, in hex, each
+// with a comma behind it. An ID that is not the worker's present task is a
 // repetition and changes nothing.
-func (p *Plan) Report(name string, id int64, status int, digest string) {
+func (p *Plan) Report(name string, id int64, status int, digests string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.workers[name]
@@ -37,7 +43,15 @@ func (p *Plan) Report(name string, id int64, status int, digest string) {
 	w.task, w.chunks = nil, nil
 	switch task.Verb {
 	case Hash:
-		p.hashed(chunks[0], status, digest)
+		sums := strings.Split(digests, ",")
+		for i, c := range chunks {
+			if i < len(sums) && sums[i] != "" {
+				p.hashed(c, 0, sums[i])
+			} else {
+				p.hashed(c, status, "")
+				status = interrupted // the first that is missing is the one that failed
+			}
+		}
 	case Write, Zero:
 		p.wrote(task, chunks, status)
 	}
@@ -55,6 +69,10 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 		back = written
 	}
 	sum, err := hex.DecodeString(digest)
+	if status == interrupted {
+		p.set(c, back)
+		return
+	}
 	if status != 0 || err != nil || len(sum) != len(c.SHA256) {
 		if c.unread++; c.unread >= maxAttempts {
 			p.finish(fmt.Errorf("%w: %d bytes at offset %d, twice (exit status %d)", ErrRead, c.Size, c.Offset, status))

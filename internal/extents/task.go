@@ -12,7 +12,7 @@ type Verb string
 
 // The verbs of a [Task].
 const (
-	Hash  Verb = "hash"  // print the SHA-256 of Length bytes at Offset
+	Hash  Verb = "hash"  // print the SHA-256 of Count chunks of Length bytes from Offset
 	Write Verb = "write" // fetch Length bytes and write them at Offset
 	Zero  Verb = "zero"  // write Length zero bytes at Offset
 	Wait  Verb = "wait"  // sleep for Offset seconds and ask again
@@ -24,10 +24,11 @@ type Task struct {
 	ID             int64
 	Verb           Verb
 	Offset, Length int64
+	Count          int // of Hash
 }
 
 func (t Task) String() string {
-	return fmt.Sprintf("%d %s %d %d", t.ID, t.Verb, t.Offset, t.Length)
+	return fmt.Sprintf("%d %s %d %d %d", t.ID, t.Verb, t.Offset, t.Length, t.Count)
 }
 
 // worker is one loop of the board's script.
@@ -144,13 +145,33 @@ func (p *Plan) assignRead(w *worker) {
 	if c == nil {
 		return
 	}
+	w.chunks = p.together(c)
+	w.task = &Task{ID: p.id(), Verb: Hash, Offset: c.Offset, Length: c.Size, Count: len(w.chunks)}
+	next := comparing
 	if c.state == written {
-		p.set(c, checking)
-	} else {
-		p.set(c, comparing)
+		next = checking
 	}
-	w.chunks = []*chunk{c}
-	w.task = &Task{ID: p.id(), Verb: Hash, Offset: c.Offset, Length: c.Size}
+	for _, c := range w.chunks {
+		p.set(c, next)
+	}
+}
+
+// together returns c and the chunks behind it that are to be read for the same
+// reason, up to one extent: every task costs the board a request and a few
+// processes.
+func (p *Plan) together(c *chunk) []*chunk {
+	chunks := []*chunk{c}
+	bytes := c.Size
+	for i := c.index + 1; i < len(p.chunks); i++ {
+		o := &p.chunks[i]
+		bytes += o.Size
+		if o.state != c.state || o.Size != c.Size || bytes > p.cfg.MaxExtent ||
+			o.state == unknown && (c.sample || o.sample || !p.decided[o.class()]) {
+			break
+		}
+		chunks = append(chunks, o)
+	}
+	return chunks
 }
 
 func (p *Plan) find(want func(*chunk) bool) *chunk {

@@ -33,10 +33,26 @@ ask() {
 }
 
 # read_range prints $2 bytes of the device from offset $1, a whole number of MiB.
-# What head leaves of the last block is drained, or dd would end by a broken pipe.
+# Of a last chunk that is no whole number of MiB, what head leaves is drained, or
+# dd would end by a broken pipe.
 read_range() {
-	dd if="$device" bs=$mib skip=$(($1 / mib)) count=$((($2 + mib - 1) / mib)) $in_flags 2>/dev/null |
-		{ head -c "$2" && cat >/dev/null; }
+	if [ $(($2 % mib)) -eq 0 ]; then
+		dd if="$device" bs=$mib skip=$(($1 / mib)) count=$(($2 / mib)) $in_flags 2>/dev/null
+	else
+		dd if="$device" bs=$mib skip=$(($1 / mib)) count=$((($2 + mib - 1) / mib)) $in_flags 2>/dev/null |
+			{ head -c "$2" && cat >/dev/null; }
+	fi
+}
+
+# hash_chunks prints the digests of $3 chunks of $2 bytes from offset $1, each
+# with a comma behind it.
+hash_chunks() {
+	at=$1 left=$3
+	while [ "$left" -gt 0 ]; do
+		sum=$(read_range $at "$2" | sha256sum) || return
+		printf '%s,' "${sum%% *}"
+		at=$((at + $2)) left=$((left - 1))
+	done
 }
 
 # write_range copies standard input to offset $1 of the device; $2 is its
@@ -53,13 +69,12 @@ worker() {
 	report=
 	while task=$(ask "$1" "$report"); do
 		set -- "$1" $task
-		# $2 number of the task, $3 verb, $4 offset, $5 length
+		# $2 number of the task, $3 verb, $4 offset, $5 length, $6 count
 		said=
 		case $3 in
 		hash)
-			said=$(read_range "$4" "$5" | sha256sum)
+			said=$(hash_chunks "$4" "$5" "$6")
 			status=$?
-			said=${said%% *}
 			;;
 		write)
 			said=$(fetch "$url/data?task=$2" 900 | write_range "$4" "$5")
