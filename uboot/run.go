@@ -106,6 +106,7 @@ func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []fai
 		}
 		return out, err
 	}
+	s.eatPrompt(ctx)
 	status, convErr := strconv.Atoi(hit.Groups[1])
 	if convErr != nil { // no hush
 		status = 0
@@ -121,6 +122,19 @@ func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []fai
 		failed = fmt.Errorf("%w: %w", ErrUnknownCommand, failed)
 	}
 	return out, failed
+}
+
+// eatPrompt takes the prompt behind a command out of the window, so that whoever
+// uses the bare console next does not find it there. The prompt proves nothing,
+// and its absence neither.
+func (s *Session) eatPrompt(ctx context.Context) {
+	if s.prompt == "" {
+		return
+	}
+	_, err := s.within(ctx, 500*time.Millisecond, expect.Regexp(promptPattern([]string{s.prompt})))
+	if err != nil {
+		s.cfg.log.Debug("No prompt behind the command", "prompt", s.prompt)
+	}
 }
 
 var (

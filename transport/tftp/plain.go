@@ -29,7 +29,7 @@ type pinConn struct {
 	mu     sync.Mutex
 	last   []byte // the packet that waits for its acknowledgement
 	sentAt time.Time
-	closed bool
+	ended  bool
 }
 
 // peer is the address pin/tftp believes to talk with; it wants a UDPAddr.
@@ -54,8 +54,11 @@ func (c *pinConn) ReadFrom(p []byte) (int, net.Addr, error) {
 func (c *pinConn) WriteTo(p []byte, _ net.Addr) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return 0, errClosed
+	if c.ended {
+		if binary.BigEndian.Uint16(p) != opERROR {
+			c.in <- errorPacket(codeUndefined, "ended") // it reads next
+		}
+		return len(p), nil
 	}
 	out := append([]byte(nil), p...)
 	if binary.BigEndian.Uint16(p) == opOACK && c.t.req.timeout > 0 {
@@ -104,6 +107,20 @@ func (c *pinConn) take(block uint16) (p []byte, at time.Time) {
 	return p, c.sentAt
 }
 
+// end has pin/tftp's sender stop: nothing that it writes goes out any more, and
+// its next read is an ERROR packet. That packet is handed over only when the
+// sender has an empty channel and reads next; one that came while the sender
+// closes its channel would be a send on a closed channel.
+func (c *pinConn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended = true
+	if c.last != nil {
+		c.last = nil
+		c.in <- errorPacket(codeUndefined, "ended")
+	}
+}
+
 func (c *pinConn) pending() []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -131,10 +148,7 @@ func (t *transfer) sendPlain() error {
 	err, finished := t.watch(c, result)
 	if !finished {
 		t.farewell(err)
-		c.mu.Lock()
-		c.closed = true
-		c.mu.Unlock()
-		c.in <- errorPacket(codeUndefined, "ended") // lets its sender stop waiting
+		c.end()
 	}
 	srv.Shutdown()
 	if serveErr := <-served; err == nil && serveErr != nil {
