@@ -32,8 +32,9 @@ func (s *Session) Interrupt(ctx context.Context) error {
 }
 
 // quietKeys is how many stop keys go unanswered, without any output, before a
-// marker is tried on the chance that the prompt is one that nobody named.
-const quietKeys = 10
+// marker is tried on the chance that the prompt is one that nobody named. No stop
+// key is sent meanwhile, so a board that is only slow must not be taken for one.
+const quietKeys = 30
 
 func (s *Session) interrupt(ctx context.Context, heard *bool) error {
 	signs := []expect.ExpectOpt{
