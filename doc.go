@@ -8,7 +8,8 @@
 // The root package holds no code. Where to start:
 //
 //   - [github.com/dutflash/dutflash/flasher] assembles everything: one
-//     Flasher per board, with Flash, BootloaderShell and BusyboxShell.
+//     Flasher per board, with Flash, BootloaderShell and BusyboxShell. Below it
+//     are config (board files), cli (the command tree) and flashertest.
 //   - [github.com/dutflash/dutflash/uboot] and
 //     [github.com/dutflash/dutflash/busybox] are sessions on a console, usable
 //     alone.

@@ -18,77 +18,14 @@ import (
 	"time"
 
 	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/flasher/flashertest"
 	"github.com/dutflash/dutflash/transport/console"
 	"github.com/dutflash/dutflash/uboot"
 )
 
-// cable is a board that says what it is told to and records its power switch.
-type cable struct {
-	says     string
-	openErr  error
-	powerErr error
-
-	mu    sync.Mutex
-	log   []string
-	ports []net.Conn
-}
-
-func (c *cable) note(what string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.log = append(c.log, what)
-}
-
-func (c *cable) did() []string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Clone(c.log)
-}
-
-func (c *cable) On(context.Context) error {
-	c.note("on")
-	c.mu.Lock()
-	board := c.ports[len(c.ports)-1]
-	c.mu.Unlock()
-	go func() {
-		go io.Copy(io.Discard, board)
-		io.WriteString(board, c.says)
-	}()
-	return c.powerErr
-}
-
-func (c *cable) Off(context.Context) error {
-	c.note("off")
-	return c.powerErr
-}
-
-func (c *cable) open(context.Context) (io.ReadWriteCloser, error) {
-	if c.openErr != nil {
-		return nil, c.openErr
-	}
-	c.note("open")
-	host, board := net.Pipe()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.ports = append(c.ports, board)
-	return host, nil
-}
-
-// anyPort is the loopback interface with whatever port is free, because tests do
-// not own port 69.
-type anyPort struct{ net.ListenConfig }
-
-func (n *anyPort) Listen(ctx context.Context, network, _ string) (net.Listener, error) {
-	return n.ListenConfig.Listen(ctx, network, "127.0.0.1:0")
-}
-
-func (n *anyPort) ListenPacket(ctx context.Context, network, _ string) (net.PacketConn, error) {
-	return n.ListenConfig.ListenPacket(ctx, network, "127.0.0.1:0")
-}
-
 // takenPort refuses the TFTP port as an operating system does.
 type takenPort struct {
-	anyPort
+	flashertest.Loopback
 	err error
 }
 
@@ -130,7 +67,7 @@ spec:
 // quiet has short limits and no retries.
 func quiet(t *testing.T, opts ...flasher.Option) []flasher.Option {
 	return append([]flasher.Option{
-		flasher.WithNetwork(&anyPort{}), flasher.WithCacheDir(t.TempDir()), flasher.WithRetries(0),
+		flasher.WithNetwork(&flashertest.Loopback{}), flasher.WithCacheDir(t.TempDir()), flasher.WithRetries(0),
 		flasher.WithCycleWait(time.Millisecond), flasher.WithTimeouts(flasher.Timeouts{Bootloader: 3 * time.Second}),
 	}, opts...)
 }
@@ -142,7 +79,7 @@ func TestBeforeTheBootloader(t *testing.T) {
 	image := imageFile(t, "image.raw", testImage(mib))
 	for _, tc := range []struct {
 		name  string
-		board *cable
+		board *flashertest.Cable
 		opts  []flasher.Option
 		step  flasher.Step
 		is    error
@@ -150,37 +87,37 @@ func TestBeforeTheBootloader(t *testing.T) {
 		did   []string
 	}{
 		{
-			name: "TFTP port is taken", board: &cable{}, opts: []flasher.Option{flasher.WithNetwork(&takenPort{err: syscall.EADDRINUSE})},
+			name: "TFTP port is taken", board: &flashertest.Cable{}, opts: []flasher.Option{flasher.WithNetwork(&takenPort{err: syscall.EADDRINUSE})},
 			step: flasher.StepServe, is: flasher.ErrPortTaken, says: "another TFTP daemon",
 		},
 		{
-			name: "TFTP port is for root", board: &cable{}, opts: []flasher.Option{flasher.WithNetwork(&takenPort{err: syscall.EACCES})},
+			name: "TFTP port is for root", board: &flashertest.Cable{}, opts: []flasher.Option{flasher.WithNetwork(&takenPort{err: syscall.EACCES})},
 			step: flasher.StepServe, is: flasher.ErrPortPermission, says: "cap_net_bind_service",
 		},
 		{
-			name: "console cannot be opened", board: &cable{openErr: broken},
+			name: "console cannot be opened", board: &flashertest.Cable{OpenErr: broken},
 			step: flasher.StepConsole, is: broken, says: "no such hub",
 		},
 		{
-			name: "power switch fails", board: &cable{powerErr: broken},
+			name: "power switch fails", board: &flashertest.Cable{PowerErr: broken},
 			step: flasher.StepPower, is: broken, says: "power", did: []string{"open", "off", "off"},
 		},
 		{
-			name: "board is silent", board: &cable{},
+			name: "board is silent", board: &flashertest.Cable{},
 			step: flasher.StepBootloader, is: uboot.ErrSilent, says: "baud rate", did: []string{"open", "off", "on", "off"},
 		},
 		{
-			name: "board never answers", board: &cable{says: "\r\nU-Boot SPL 2024.01\r\nDDR training...\r\n"},
+			name: "board never answers", board: &flashertest.Cable{Says: "\r\nU-Boot SPL 2024.01\r\nDDR training...\r\n"},
 			step: flasher.StepBootloader, is: context.DeadlineExceeded, says: "DDR training...", did: []string{"open", "off", "on", "off"},
 		},
 		{
-			name: "option that the console refuses", board: &cable{}, opts: []flasher.Option{flasher.WithConsoleOptions(console.WithWindow(1))},
+			name: "option that the console refuses", board: &flashertest.Cable{}, opts: []flasher.Option{flasher.WithConsoleOptions(console.WithWindow(1))},
 			step: flasher.StepConsole, is: flasher.ErrConfig, says: "too small", did: []string{"open"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			before := runtime.NumGoroutine()
-			f, err := flasher.New(tc.board.open, tc.board, tinyBundle(t), quiet(t, tc.opts...)...)
+			f, err := flasher.New(tc.board.Open, tc.board, tinyBundle(t), quiet(t, tc.opts...)...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -192,12 +129,10 @@ func TestBeforeTheBootloader(t *testing.T) {
 			if !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("the error does not say %q:\n%v", tc.says, err)
 			}
-			if !slices.Equal(tc.board.did(), tc.did) {
-				t.Errorf("the board saw %q, want %q", tc.board.did(), tc.did)
+			if !slices.Equal(tc.board.Did(), tc.did) {
+				t.Errorf("the board saw %q, want %q", tc.board.Did(), tc.did)
 			}
-			for _, p := range tc.board.ports {
-				p.Close()
-			}
+			tc.board.Close()
 			leaks(t, before)
 		})
 	}
@@ -217,7 +152,7 @@ func leaks(t *testing.T, before int) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	b := &cable{}
+	b := &flashertest.Cable{}
 	for _, tc := range []struct {
 		name   string
 		open   flasher.OpenConsole
@@ -225,16 +160,16 @@ func TestNewRefuses(t *testing.T) {
 		opts   []flasher.Option
 	}{
 		{"no console", nil, "ref", nil},
-		{"no bundle", b.open, "", nil},
-		{"nil logger", b.open, "ref", []flasher.Option{flasher.WithLogger(nil)}},
-		{"nil network", b.open, "ref", []flasher.Option{flasher.WithNetwork(nil)}},
-		{"server address that nobody has", b.open, "ref", []flasher.Option{flasher.WithServerAddress(netip.IPv4Unspecified())}},
-		{"port", b.open, "ref", []flasher.Option{flasher.WithHTTPPort(65536)}},
-		{"method", b.open, "ref", []flasher.Option{flasher.WithMethod("carrier pigeon")}},
-		{"verify", b.open, "ref", []flasher.Option{flasher.WithVerify("some")}},
-		{"retries", b.open, "ref", []flasher.Option{flasher.WithRetries(-1)}},
-		{"timeout", b.open, "ref", []flasher.Option{flasher.WithTimeouts(flasher.Timeouts{Boot: -1})}},
-		{"cycle wait", b.open, "ref", []flasher.Option{flasher.WithCycleWait(0)}},
+		{"no bundle", b.Open, "", nil},
+		{"nil logger", b.Open, "ref", []flasher.Option{flasher.WithLogger(nil)}},
+		{"nil network", b.Open, "ref", []flasher.Option{flasher.WithNetwork(nil)}},
+		{"server address that nobody has", b.Open, "ref", []flasher.Option{flasher.WithServerAddress(netip.IPv4Unspecified())}},
+		{"port", b.Open, "ref", []flasher.Option{flasher.WithHTTPPort(65536)}},
+		{"method", b.Open, "ref", []flasher.Option{flasher.WithMethod("carrier pigeon")}},
+		{"verify", b.Open, "ref", []flasher.Option{flasher.WithVerify("some")}},
+		{"retries", b.Open, "ref", []flasher.Option{flasher.WithRetries(-1)}},
+		{"timeout", b.Open, "ref", []flasher.Option{flasher.WithTimeouts(flasher.Timeouts{Boot: -1})}},
+		{"cycle wait", b.Open, "ref", []flasher.Option{flasher.WithCycleWait(0)}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := flasher.New(tc.open, b, tc.bundle, tc.opts...)
@@ -247,10 +182,11 @@ func TestNewRefuses(t *testing.T) {
 }
 
 func TestOneOperationAtATime(t *testing.T) {
-	b := &cable{says: "U-Boot SPL\r\n"}
+	b := &flashertest.Cable{Says: "U-Boot SPL\r\n"}
+	defer b.Close()
 	started := make(chan struct{})
 	var once sync.Once
-	f, err := flasher.New(b.open, b, tinyBundle(t), quiet(t, flasher.WithProgress(func(ev flasher.Event) {
+	f, err := flasher.New(b.Open, b, tinyBundle(t), quiet(t, flasher.WithProgress(func(ev flasher.Event) {
 		if ev.Step == flasher.StepBootloader {
 			once.Do(func() { close(started) })
 		}
@@ -278,7 +214,7 @@ func TestOneOperationAtATime(t *testing.T) {
 // examples/qemu for one that boots.
 func Example() {
 	open := func(context.Context) (io.ReadWriteCloser, error) { return nil, errors.New("cable not plugged in") }
-	board := &cable{}
+	board := &flashertest.Cable{}
 	f, err := flasher.New(open, board, "quay.io/jumpstarter-dev/jumpstarter-flasher-ti-j784s4:latest",
 		flasher.WithDefaultTarget("emmc"), flasher.WithRetries(1))
 	if err != nil {

@@ -43,6 +43,15 @@ var rules = map[string]struct{ ours, modules []string }{
 		},
 		modules: []string{"github.com/Netflix/go-expect"},
 	},
+	"flasher/flashertest": {},
+	"flasher/config": {
+		ours:    []string{"flasher", "power/command", "transport/serial"},
+		modules: []string{"go.yaml.in/yaml/v3"},
+	},
+	"flasher/cli": {
+		ours:    []string{"flasher", "flasher/config", "transport/console"},
+		modules: []string{"github.com/spf13/cobra"},
+	},
 }
 
 func TestPackagesImportOnlyWhatTheirRuleAllows(t *testing.T) {
