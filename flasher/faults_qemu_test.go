@@ -68,6 +68,7 @@ func TestFlashCancelled(t *testing.T) {
 				t.Errorf("got %v, want a *flasher.Error of step %q that wraps context.Canceled", err, step)
 			}
 			r.isOff(t)
+			r.leftNothing(t)
 		})
 	}
 }

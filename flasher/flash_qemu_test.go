@@ -147,6 +147,7 @@ func TestFlashRefusesBadInput(t *testing.T) {
 				t.Log(err)
 				r.isOff(t)
 				r.isBlank(t)
+				r.leftNothing(t)
 			})
 		}
 	})

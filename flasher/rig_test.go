@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -102,6 +103,27 @@ func (r *rig) isOff(t *testing.T) {
 	t.Helper()
 	if on, err := r.board.State(t.Context()); on || err != nil {
 		t.Errorf("the board is on: %v, %v; want it off", on, err)
+	}
+}
+
+// leftNothing fails the test if the servers of an operation still hold their port
+// or a file that was being made is still in the cache.
+func (r *rig) leftNothing(t *testing.T) {
+	t.Helper()
+	conn, err := r.board.Network().ListenPacket(t.Context(), "udp", ":69")
+	if err != nil {
+		t.Errorf("the TFTP port is still held: %v", err)
+	} else {
+		conn.Close()
+	}
+	err = filepath.WalkDir(r.cache, func(path string, d fs.DirEntry, err error) error {
+		if name := d.Name(); err == nil && !d.IsDir() && (strings.Contains(name, "tmp") || strings.Contains(name, "part") || strings.Contains(name, "prepar")) {
+			t.Errorf("left in the cache: %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 
