@@ -22,6 +22,7 @@ type writer struct {
 	res    *Result
 	tools  busybox.Tools
 	device busybox.BlockDevice
+	before int64 // bytes that earlier attempts took
 }
 
 // setUpShell learns the board's tools and gives it network and time.
@@ -109,6 +110,7 @@ func (w *writer) stream(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.before += w.served()
 	ctx, stop := w.watchWrite(ctx, size)
 	err = w.shell.Script(ctx, script, nil, w.device.Path, w.outputFlags(), bodyURL, restURL, strconv.FormatInt(whole, 10))
 	stop()
@@ -124,8 +126,9 @@ func (w *writer) stream(ctx context.Context) error {
 	return nil
 }
 
+// served is how much of the image this attempt took.
 func (w *writer) served() int64 {
-	return w.servers.http.Served(imageName) + w.servers.http.Served(restName)
+	return w.servers.http.Served(imageName) + w.servers.http.Served(restName) - w.before
 }
 
 // watchWrite reports how many bytes the board took, and ends the returned

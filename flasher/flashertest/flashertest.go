@@ -7,6 +7,7 @@ package flashertest
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"slices"
@@ -21,12 +22,14 @@ type Cable struct {
 	// Says is printed on the console when the power goes on.
 	Says string
 	// OpenErr and PowerErr, where not nil, are what Open, and On and Off, fail
-	// with. PowerErr is returned after the action was recorded.
+	// with. A failed Open is not recorded; a failed On or Off is, and has no
+	// further effect.
 	OpenErr, PowerErr error
 
 	mu     sync.Mutex
 	did    []string
 	boards []net.Conn
+	closed bool
 	wg     sync.WaitGroup
 }
 
@@ -42,9 +45,12 @@ func (c *Cable) Open(context.Context) (io.ReadWriteCloser, error) {
 	if c.OpenErr != nil {
 		return nil, c.OpenErr
 	}
-	host, board := net.Pipe()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errClosed
+	}
+	host, board := net.Pipe()
 	c.did = append(c.did, "open")
 	c.boards = append(c.boards, board)
 	c.wg.Go(func() { io.Copy(io.Discard, board) }) // until either end is closed
@@ -55,12 +61,18 @@ func (c *Cable) Open(context.Context) (io.ReadWriteCloser, error) {
 func (c *Cable) On(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return errClosed
+	}
 	c.did = append(c.did, "on")
+	if c.PowerErr != nil {
+		return c.PowerErr
+	}
 	if n := len(c.boards); n > 0 {
 		board := c.boards[n-1]
 		c.wg.Go(func() { io.WriteString(board, c.Says) }) // a closed console hears nothing
 	}
-	return c.PowerErr
+	return nil
 }
 
 // Off switches the board off.
@@ -71,9 +83,11 @@ func (c *Cable) Off(context.Context) error {
 	return c.PowerErr
 }
 
-// Close unplugs everything and waits for the goroutines of the Cable.
+// Close unplugs everything and waits for the goroutines of the Cable. Open and On
+// then fail with an error that wraps net.ErrClosed.
 func (c *Cable) Close() error {
 	c.mu.Lock()
+	c.closed = true
 	for _, b := range c.boards {
 		b.Close()
 	}
@@ -82,8 +96,10 @@ func (c *Cable) Close() error {
 	return nil
 }
 
+var errClosed = fmt.Errorf("flashertest: cable: %w", net.ErrClosed)
+
 // Loopback is a flasher.Network on 127.0.0.1 that gives every listener a free
-// port whatever port was asked for. The zero value works.
+// port, whatever address and port were asked for. The zero value works.
 type Loopback struct{ config net.ListenConfig }
 
 // Listen listens on a free TCP port.
