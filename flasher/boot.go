@@ -38,8 +38,14 @@ func (o *operation) openBundle(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	o.bundle = b
-	if o.manifest, err = b.Manifest(cfg.manifest); err != nil {
+	if o.bundle, err = b.With(ctx, cfg.overrides); err != nil {
+		return errors.Join(err, b.Close())
+	}
+	// The derived bundle keeps what it needs of the other.
+	if err := b.Close(); err != nil {
+		return err
+	}
+	if o.manifest, err = o.bundle.Manifest(""); err != nil {
 		return err
 	}
 	return o.chooseFiles()
@@ -55,8 +61,8 @@ func (o *operation) chooseFiles() error {
 	if i := spec.Initram; i != nil && i.File != "" {
 		o.files = append(o.files, artefact{role: "initramfs", file: i.File, address: string(i.Address)})
 	}
-	if spec.DTB != nil || o.f.cfg.variant != "" {
-		v, err := o.manifest.Variant(o.f.cfg.variant)
+	if spec.DTB != nil {
+		v, err := o.manifest.Variant("")
 		if err != nil {
 			return err
 		}

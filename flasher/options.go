@@ -32,8 +32,7 @@ type config struct {
 	tftpWindow int
 
 	cacheDir  string
-	manifest  string
-	variant   string
+	overrides bundle.Overrides
 	target    string
 	powerOff  bool
 	cycleWait time.Duration
@@ -262,13 +261,31 @@ func WithCacheDir(dir string) Option {
 // WithManifest chooses one of several manifests in the bundle by its file name.
 // The default is manifest.yaml.
 func WithManifest(name string) Option {
-	return func(c *config) error { c.manifest = name; return nil }
+	return func(c *config) error { c.overrides.Manifest = name; return nil }
 }
 
 // WithVariant chooses the DTB variant. The default is the manifest's
 // dtb.default.
 func WithVariant(name string) Option {
-	return func(c *config) error { c.variant = name; return nil }
+	return func(c *config) error { c.overrides.Variant = name; return nil }
+}
+
+// UseKernel loads a local file, or what an http(s) URL names, in place of the
+// bundle's kernel; in flashes and in both shells. An override that the boot
+// command would not take is refused before the board is touched
+// (bundle.ErrOverride).
+func UseKernel(ref string) Option {
+	return func(c *config) error { c.overrides.Kernel = ref; return nil }
+}
+
+// UseInitram is [UseKernel] for the initramfs.
+func UseInitram(ref string) Option {
+	return func(c *config) error { c.overrides.Initram = ref; return nil }
+}
+
+// UseDTB is [UseKernel] for the DTB of the variant in use.
+func UseDTB(ref string) Option {
+	return func(c *config) error { c.overrides.DTB = ref; return nil }
 }
 
 // WithDefaultTarget names the target that is flashed when [Flasher.Flash] is
