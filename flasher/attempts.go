@@ -94,7 +94,8 @@ func (o *operation) try(ctx context.Context, fn func(context.Context) error) err
 // The console is opened anew: a USB adapter may have come back as another port.
 func (o *operation) dropBoard() error {
 	con := o.con
-	o.con, o.uboot, o.shell = nil, nil, nil
+	o.setConsole(nil)
+	o.uboot, o.shell = nil, nil
 	if con == nil {
 		return nil
 	}

@@ -24,7 +24,7 @@ type operation struct {
 	name  string
 	begun time.Time
 
-	mu       sync.Mutex // guards steps, and calls of the progress function
+	mu       sync.Mutex // guards steps and con, and calls of the progress function
 	steps    []StepTime
 	attempts []Attempt
 
@@ -83,11 +83,28 @@ func (o *operation) fail(ctx context.Context, s Step, limit time.Duration, err e
 	if ctx.Err() == nil && limit > 0 && errors.Is(err, context.DeadlineExceeded) {
 		e.Err = fmt.Errorf("not done within %v: %w", limit, err)
 	}
-	if o.con != nil {
-		e.Tail = o.con.Tail(tailLines)
-	}
+	e.Tail = o.tail()
 	e.Hint = hint(s, err)
 	return e
+}
+
+// tail returns the last console lines, from any goroutine: the image is prepared
+// beside the board.
+func (o *operation) tail() string {
+	o.mu.Lock()
+	con := o.con
+	o.mu.Unlock()
+	if con == nil {
+		return ""
+	}
+	return con.Tail(tailLines)
+}
+
+// setConsole sets or, with nil, forgets the console.
+func (o *operation) setConsole(c *console.Console) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.con = c
 }
 
 // hint says what an engineer would look at next.
@@ -133,10 +150,11 @@ func (o *operation) openConsole(ctx context.Context) error {
 	if pw := o.manifest.Spec.Login.Password; pw != "" {
 		opts = append(opts, console.WithSecret(pw))
 	}
-	o.con, err = console.New(port, opts...)
+	con, err := console.New(port, opts...)
 	if err != nil {
 		return errors.Join(fmt.Errorf("%w: %w", ErrConfig, err), port.Close())
 	}
+	o.setConsole(con)
 	return nil
 }
 
