@@ -10,6 +10,7 @@ import (
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/internal/virtboard"
 	"github.com/dutflash/dutflash/internal/virtboard/debian"
+	"github.com/dutflash/dutflash/uboot"
 )
 
 // TestFlashContinuesAfterReset resets the board in the middle of the write. The
@@ -71,4 +72,28 @@ func TestFlashCancelled(t *testing.T) {
 			r.leftNothing(t)
 		})
 	}
+}
+
+// TestSilentBoard runs a machine whose firmware is zeros, as a board with an empty
+// boot flash.
+func TestSilentBoard(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
+		r := newRig(t, arch, 16*mib)
+		board, err := virtboard.New(virtboard.Config{Arch: arch, Disk: r.disk, UBoot: imageFile(t, "empty.bin", make([]byte, mib))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer board.Close()
+		r.board = board
+		f := r.flasher(t, bundleDir(t, arch, debian.Bundle{}), flasher.WithRetries(0),
+			flasher.WithTimeouts(flasher.Timeouts{Bootloader: 5 * time.Second}))
+		_, err = f.Flash(t.Context(), imageFile(t, "image.raw", testImage(mib)))
+		var typed *flasher.Error
+		if !errors.As(err, &typed) || typed.Step != flasher.StepBootloader || !errors.Is(err, uboot.ErrSilent) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want ErrSilent and a timeout of step %q", err, flasher.StepBootloader)
+		}
+		t.Log(err)
+		r.isOff(t)
+		r.isBlank(t)
+	})
 }

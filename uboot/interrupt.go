@@ -21,8 +21,13 @@ import (
 func (s *Session) Interrupt(ctx context.Context) error {
 	heard := false
 	err := s.interrupt(ctx, &heard)
-	if err != nil && !heard && errors.Is(err, context.DeadlineExceeded) && s.con.Tail(1) == "" {
-		err = fmt.Errorf("%w: %w", ErrSilent, err)
+	switch {
+	case err == nil, !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil:
+	case !heard && s.con.Tail(1) == "":
+		err = fmt.Errorf("%w: %w", ErrSilent, ctx.Err())
+	default:
+		// The patterns that were waited for would tell nobody anything.
+		err = fmt.Errorf("no U-Boot prompt answered, stop key %q: %w", s.cfg.stopKey, ctx.Err())
 	}
 	if err != nil {
 		return s.fail("interrupt", "", err)
