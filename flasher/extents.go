@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/dutflash/dutflash/busybox"
 	"github.com/dutflash/dutflash/internal/extents"
@@ -81,7 +80,17 @@ func (w *writer) runExtents(ctx context.Context) error {
 	script := extents.Script()
 	w.servers.http.File("extents.sh", bytes.NewReader(script), int64(len(script)))
 
-	ctx, stop := w.watchExtents(ctx, p)
+	writing := w.meter(StepWrite, w.device.Path, w.image.Size())
+	checking := w.meter(StepVerify, w.device.Path, w.image.Size())
+	ctx, stop := w.watch(ctx, func() (any, bool) {
+		s := p.Stats()
+		if right := s.Unchanged + s.Written; right < s.Total {
+			writing.update(right)
+		} else {
+			checking.update(s.Proved) // the writer is done, the reader is not
+		}
+		return s, false
+	})
 	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, w.device.Path, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), "reader", "writer")
 	stop()
 	s := p.Stats()
@@ -102,41 +111,4 @@ func planError(err error) error {
 		return fmt.Errorf("%w: %w", ErrVerify, err)
 	}
 	return err
-}
-
-// watchExtents reports progress, and ends the returned context with
-// [ErrStalled] when the board reports nothing for too long.
-func (w *writer) watchExtents(ctx context.Context, p *extents.Plan) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	writing := w.meter(StepWrite, w.device.Path, w.image.Size())
-	checking := w.meter(StepVerify, w.device.Path, w.image.Size())
-	stall := w.f.cfg.timeouts.Stall
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(500 * time.Millisecond)
-		defer tick.Stop()
-		var last extents.Stats
-		since := time.Now()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			s := p.Stats()
-			if s != last {
-				last, since = s, time.Now()
-			} else if time.Since(since) > stall {
-				cancel(fmt.Errorf("%w: nothing for %v, %d of %d bytes right", ErrStalled, stall, s.Proved, s.Total))
-				return
-			}
-			if right := s.Unchanged + s.Written; right < s.Total {
-				writing.update(right)
-			} else {
-				checking.update(s.Proved) // the writer is done, the reader is not
-			}
-		}
-	}()
-	return ctx, func() { cancel(nil); <-ended }
 }

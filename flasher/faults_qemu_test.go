@@ -97,3 +97,35 @@ func TestSilentBoard(t *testing.T) {
 		r.isBlank(t)
 	})
 }
+
+// TestNetworkCutWhileWriting pulls the network cable in the middle of the write
+// and plugs it in again for the retry.
+func TestNetworkCutWhileWriting(t *testing.T) {
+	r := newRig(t, virtboard.ARM64, 96*mib)
+	raw := testImage(80 * mib)
+	var once sync.Once
+	f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{}), flasher.WithRetryWait(time.Millisecond),
+		flasher.WithTimeouts(flasher.Timeouts{Stall: 5 * time.Second}),
+		flasher.WithProgress(func(ev flasher.Event) {
+			switch {
+			case ev.Step == flasher.StepWrite && ev.Done > 20*mib:
+				once.Do(func() {
+					if err := r.board.Network().SetFaults(virtboard.Faults{LinkDown: true}); err != nil {
+						t.Error(err)
+					}
+				})
+			case ev.Step == flasher.StepWrite && ev.State == flasher.StateFailed:
+				if err := r.board.Network().SetFaults(virtboard.Faults{}); err != nil {
+					t.Error(err)
+				}
+			}
+		}))
+	res, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.holds(t, raw)
+	if len(res.Attempts) != 1 || !errors.Is(res.Attempts[0].Err, flasher.ErrStalled) {
+		t.Errorf("attempts %+v, want one that stalled", res.Attempts)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Method is how the image gets from the host onto the device.
@@ -89,6 +90,40 @@ func (w *writer) putStream(ctx context.Context) error {
 		return nil
 	}
 	return w.step(ctx, StepVerify, t.Verify, w.verify)
+}
+
+// watchInterval is how often a write is looked at.
+const watchInterval = 500 * time.Millisecond
+
+// watch has look report progress while the board writes, and ends the returned
+// context with [ErrStalled] when what look returns stays the same for too long
+// before it is finished. The returned function ends the watching.
+func (w *writer) watch(ctx context.Context, look func() (state any, finished bool)) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stall := w.f.cfg.timeouts.Stall
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(watchInterval)
+		defer tick.Stop()
+		var last any
+		since := time.Now()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			state, finished := look()
+			if state != last {
+				last, since = state, time.Now()
+			} else if !finished && time.Since(since) > stall {
+				cancel(fmt.Errorf("%w: nothing for %v (%+v)", ErrStalled, stall, state))
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil); <-ended }
 }
 
 // stallCause returns the stall that ended ctx, if that is what ended it.

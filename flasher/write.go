@@ -111,7 +111,12 @@ func (w *writer) stream(ctx context.Context) error {
 		return err
 	}
 	w.before += w.served()
-	ctx, stop := w.watchWrite(ctx, size)
+	m := w.meter(StepWrite, w.device.Path, size)
+	ctx, stop := w.watch(ctx, func() (any, bool) {
+		done := w.served()
+		m.update(done)
+		return done, done >= size
+	})
 	err = w.shell.Script(ctx, script, nil, w.device.Path, w.outputFlags(), bodyURL, restURL, strconv.FormatInt(whole, 10))
 	stop()
 	w.res.TransferredBytes = w.served()
@@ -122,44 +127,13 @@ func (w *writer) stream(ctx context.Context) error {
 		return fmt.Errorf("the board took %d of %d bytes of the image and reported success", w.res.TransferredBytes, size)
 	}
 	w.res.WrittenBytes = size
-	w.meter(StepWrite, w.device.Path, size).update(size)
+	m.update(size)
 	return nil
 }
 
 // served is how much of the image this attempt took.
 func (w *writer) served() int64 {
 	return w.servers.http.Served(imageName) + w.servers.http.Served(restName) - w.before
-}
-
-// watchWrite reports how many bytes the board took, and ends the returned
-// context with [ErrStalled] when it takes none for too long.
-func (w *writer) watchWrite(ctx context.Context, size int64) (context.Context, func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	m := w.meter(StepWrite, w.device.Path, size)
-	stall := w.f.cfg.timeouts.Stall
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(500 * time.Millisecond)
-		defer tick.Stop()
-		last, since := int64(-1), time.Now()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-			done := w.served()
-			if done != last {
-				last, since = done, time.Now()
-			} else if done < size && time.Since(since) > stall {
-				cancel(fmt.Errorf("%w: none for %v after %d of %d bytes", ErrStalled, stall, done, size))
-				return
-			}
-			m.update(done)
-		}
-	}()
-	return ctx, func() { cancel(nil); <-ended }
 }
 
 var (
