@@ -45,6 +45,11 @@ const (
 
 var errInterrupted = errors.New("interrupted")
 
+// printed is an error whose text is what U-Boot prints.
+type printed string
+
+func (p printed) Error() string { return string(p) }
+
 func (m *machine) tftpboot(w []string) int {
 	if len(w) != 3 {
 		return m.usage(w, "boot image via network using TFTP protocol", "[loadAddress] [[hostIPaddr:]bootfilename]")
@@ -84,7 +89,7 @@ func (m *machine) tftpboot(w []string) int {
 	return 0
 }
 
-// run transfers the file. The error's text is what U-Boot prints.
+// run transfers the file. The text of its error is what U-Boot prints.
 func (t *transfer) run(name string) error {
 	request := t.request(name)
 	t.send(request)
@@ -109,7 +114,7 @@ func (t *transfer) run(name string) error {
 				continue
 			}
 			if misses++; misses > tftpTries {
-				return errors.New("Retry count exceeded; starting again")
+				return printed("Retry count exceeded; starting again")
 			}
 			t.m.print("T ")
 			again()
@@ -157,7 +162,7 @@ func (t *transfer) packet(p []byte, from net.Addr) (done bool, err error) {
 	switch binary.BigEndian.Uint16(p) {
 	case opError:
 		text, _, _ := strings.Cut(string(p[4:]), "\x00")
-		return false, fmt.Errorf("TFTP error: '%s' (%d)\nNot retrying...", text, binary.BigEndian.Uint16(p[2:]))
+		return false, printed(fmt.Sprintf("TFTP error: '%s' (%d)\nNot retrying...", text, binary.BigEndian.Uint16(p[2:])))
 	case opOACK:
 		if !t.answered {
 			t.agree(p[2:])
