@@ -45,7 +45,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	},
 	"flasher/flashertest": {},
 	"flasher/config": {
-		ours:    []string{"flasher", "power/command", "transport/serial"},
+		ours:    []string{"flasher", "bundle", "power", "power/command", "transport/image", "transport/serial", "uboot"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 	"flasher/cli": {
