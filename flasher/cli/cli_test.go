@@ -63,7 +63,12 @@ func ExampleNew() {
 		fmt.Println(c.Name())
 	}
 	// Output:
+	// board
 	// bootloader-shell
+	// bundle
 	// busybox-shell
+	// console
 	// flash
+	// image
+	// power
 }

@@ -49,8 +49,10 @@ var rules = map[string]struct{ ours, modules []string }{
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 	"flasher/cli": {
-		ours:    []string{"flasher", "flasher/config", "transport/console"},
-		modules: []string{"github.com/spf13/cobra"},
+		ours: []string{"flasher", "flasher/config", "bundle", "power", "transport/console", "transport/image"},
+		modules: []string{
+			"github.com/spf13/cobra", "github.com/schollz/progressbar/v3", "github.com/Netflix/go-expect", "golang.org/x/term",
+		},
 	},
 }
 
