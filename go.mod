@@ -22,6 +22,7 @@ require (
 	golang.org/x/sys v0.47.0
 	golang.org/x/term v0.45.0
 	gvisor.dev/gvisor v0.0.0-20240916094835-a174eb65023f
+	mvdan.cc/sh/v3 v3.12.0
 	oras.land/oras-go/v2 v2.6.2
 )
 

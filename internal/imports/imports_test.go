@@ -43,7 +43,7 @@ var rules = map[string]struct{ ours, modules []string }{
 		},
 		modules: []string{"github.com/Netflix/go-expect"},
 	},
-	"flasher/flashertest": {},
+	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
 		ours:    []string{"flasher", "bundle", "power", "power/command", "transport/image", "transport/serial", "uboot"},
 		modules: []string{"go.yaml.in/yaml/v3"},
