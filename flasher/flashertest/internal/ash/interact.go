@@ -12,6 +12,7 @@ import (
 // interact reads commands from standard input until its end.
 func (s *Shell) interact() int {
 	tty := s.p.K.TTY
+	s.prompted = s.interactive
 	if s.interactive {
 		s.p.Catch(kernel.SIGINT, true)
 		for _, sig := range []kernel.Signal{kernel.SIGQUIT, kernel.SIGTERM, kernel.SIGTSTP} {

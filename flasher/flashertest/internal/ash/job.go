@@ -210,13 +210,12 @@ func rejoin(list []*syntax.Stmt) syntax.Command {
 	return &syntax.BinaryCmd{Op: syntax.Pipe, X: list[0], Y: &syntax.Stmt{Cmd: rejoin(list[1:])}}
 }
 
-// external runs a program.
-func (s *Shell) external(args []string, assigns []*syntax.Assign, redirs []*syntax.Redirect) {
+// external runs a program, in a child or in the shell's place.
+func (s *Shell) external(args []string, assigns []*syntax.Assign, redirs []*syntax.Redirect, replace bool) {
 	p := s.p
-	if !s.replace {
+	if !replace {
 		p = s.spawn(nil, true)
 	}
-	s.replace = false
 	forked := p != s.p
 	give := func(status int) {
 		if forked {
