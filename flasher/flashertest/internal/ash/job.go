@@ -97,7 +97,10 @@ func (s *Shell) await(c *kernel.Process) int {
 			status, sig := c.Status()
 			switch {
 			case sig == kernel.SIGINT && s.interactive:
-				s.flow = aborting
+				// The terminal has told the job only.
+				if s.p.Signal(sig); s.traps["INT"] == "" {
+					s.flow = aborting
+				}
 			case sig != 0 && sig != kernel.SIGINT && sig != kernel.SIGPIPE:
 				fmt.Fprintln(s.p.Stream(2), signalTexts[sig])
 			}
@@ -114,7 +117,7 @@ func (s *Shell) await(c *kernel.Process) int {
 func (s *Shell) suspended(procs []*kernel.Process, what syntax.Node) {
 	j := s.addJob(procs, what)
 	j.stopped = true
-	fmt.Fprintf(s.p.Stream(2), "\n[%d]+  Stopped                    %s\n", j.number, j.text)
+	fmt.Fprintf(s.p.Stream(2), "[%d]+  Stopped                    %s\n", j.number, j.text)
 	s.status = 128 + int(kernel.SIGTSTP)
 }
 
