@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dutflash/dutflash/flasher/flashertest/internal/ash"
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
 )
 
@@ -240,13 +241,38 @@ func ls(c *call, args []string) int {
 		if o.has('l') {
 			c.printf("total 0\n")
 		}
-		for _, name := range n.List(c.Process) {
-			if !strings.HasPrefix(name, ".") || o.has('a') || o.has('A') {
-				show(dir+"/"+name, name)
-			}
+		shown := slices.DeleteFunc(n.List(c.Process), func(name string) bool {
+			return strings.HasPrefix(name, ".") && !o.has('a') && !o.has('A')
+		})
+		if !o.has('l') && !o.has('1') && ash.IsTerminal(c.FDs.Get(1)) {
+			columns(c, shown)
+			continue
+		}
+		for _, name := range shown {
+			show(dir+"/"+name, name)
 		}
 	}
 	return status
+}
+
+// columns lists names side by side, as on a terminal of 80 characters.
+func columns(c *call, names []string) {
+	width := 0
+	for _, n := range names {
+		width = max(width, len(n)+2)
+	}
+	across := max(80/max(width, 1), 1)
+	rows := (len(names) + across - 1) / across
+	for r := range rows {
+		for i := r; i < len(names); i += rows {
+			if i+rows < len(names) {
+				c.printf("%-*s", width, names[i])
+			} else {
+				c.printf("%s", names[i])
+			}
+		}
+		c.printf("\n")
+	}
 }
 
 func ln(c *call, args []string) int {
@@ -419,8 +445,8 @@ func readlink(c *call, args []string) int {
 	n, err := c.K.FS.Stat(c.Process, names[0], false)
 	switch {
 	case o.has('f'):
-		real, err := c.K.FS.Real(c.Process, names[0])
-		if err != nil {
+		real, rerr := c.K.FS.Real(c.Process, names[0])
+		if rerr != nil || err != nil && !strings.Contains(names[0], "/") {
 			return 1
 		}
 		c.printf("%s\n", real)

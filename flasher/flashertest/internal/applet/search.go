@@ -146,6 +146,9 @@ func grep(c *call, args []string) int {
 			case o.has('c'):
 			case o.has('o'):
 				for _, m := range re.FindAll(text, -1) {
+					if len(m) == 0 {
+						continue
+					}
 					fmt.Fprintf(bw, "%s%s\n", at, m)
 				}
 			default:

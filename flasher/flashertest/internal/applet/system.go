@@ -279,6 +279,10 @@ func (c *call) become(args []string) int {
 }
 
 func env(c *call, args []string) int {
+	if len(args) > 0 && (args[0] == "-i" || args[0] == "-") {
+		clear(c.Env)
+		args = args[1:]
+	}
 	for len(args) > 0 && strings.Contains(args[0], "=") {
 		k, v, _ := strings.Cut(args[0], "=")
 		c.Env[k] = v

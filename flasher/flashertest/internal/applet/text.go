@@ -119,7 +119,9 @@ func tail(c *call, args []string) int {
 	if err != nil {
 		return c.fail("invalid number '%s'", text)
 	}
-	return c.each(files, cannotOpen, func(name string, r io.Reader) int {
+	opened := 0
+	status := c.each(files, cannotOpen, func(name string, r io.Reader) int {
+		opened++
 		data, err := io.ReadAll(r)
 		if err != nil {
 			return c.fail("%s: %v", name, err)
@@ -145,6 +147,10 @@ func tail(c *call, args []string) int {
 		c.out.Write(data[from:])
 		return 0
 	})
+	if opened == 0 {
+		return c.fail("no files")
+	}
+	return status
 }
 
 func wc(c *call, args []string) int {

@@ -192,6 +192,8 @@ func (m *Machine) wget(c *call, args []string) int {
 			return 1
 		case ctx.Err() != nil:
 			return c.fail("download timed out")
+		case errors.Is(err, io.ErrUnexpectedEOF) && resp.ContentLength < 0: // in a chunk
+			return c.fail("error getting response")
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return c.fail("connection closed prematurely")
 		default:

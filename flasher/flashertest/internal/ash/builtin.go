@@ -43,7 +43,7 @@ func succeed(*Shell, []string) int { return 0 }
 func Builtin(name string) func(p *kernel.Process) int {
 	return func(p *kernel.Process) int {
 		s := newShell(p)
-		s.arg0, s.interactive = name, true
+		s.arg0, s.prompted = name, true
 		return s.builtins[name](s, p.Args)
 	}
 }
@@ -184,7 +184,7 @@ func (s *Shell) cd(args []string) int {
 	}
 	if err != nil {
 		s.errorf("can't cd to %s: %v", dir, err)
-		return 1
+		return 2
 	}
 	at := path.Clean(s.p.Abs(dir))
 	s.assign("OLDPWD", s.p.Cwd())
@@ -282,7 +282,7 @@ func (s *Shell) flags() string {
 	for _, f := range []struct {
 		on bool
 		c  string
-	}{{s.errExit, "e"}, {s.noGlob, "f"}, {s.interactive, "i"}, {s.control, "m"}, {s.noExec, "n"}, {s.trace, "x"}, {s.noUnset, "u"}} {
+	}{{s.noUnset, "u"}, {s.trace, "x"}, {s.prompted, "s"}, {s.noExec, "n"}, {s.prompted && s.p.K.TTY.Control(), "m"}, {s.prompted, "i"}, {s.noGlob, "f"}, {s.errExit, "e"}} {
 		if f.on {
 			out += f.c
 		}
@@ -464,7 +464,8 @@ func (s *Shell) commandBuiltin(args []string) int {
 		s.command = rest[0]
 		return b(s, rest)
 	}
-	s.external(rest, nil, nil)
+	s.command = s.outer
+	s.external(rest, nil, nil, false)
 	return s.status
 }
 

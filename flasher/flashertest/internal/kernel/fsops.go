@@ -10,7 +10,10 @@ import (
 
 // Make makes a directory or a FIFO.
 func (f *FS) Make(p *Process, name string, mode fs.FileMode) error {
-	dir, last, n, _, err := f.walk(p, strings.TrimRight(name, "/"), false)
+	if trimmed := strings.TrimRight(name, "/"); trimmed != "" {
+		name = trimmed
+	}
+	dir, last, n, _, err := f.walk(p, name, false)
 	switch {
 	case err != nil:
 		return err
