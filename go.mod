@@ -24,9 +24,14 @@ require (
 )
 
 require (
+	github.com/eclipse/paho.mqtt.golang v1.5.1 // indirect
 	github.com/google/btree v1.1.2 // indirect
+	github.com/gorilla/websocket v1.5.3 // indirect
+	github.com/gosnmp/gosnmp v1.47.0 // indirect
+	github.com/icholy/digest v1.1.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/spf13/pflag v1.0.10 // indirect
-	golang.org/x/net v0.43.0 // indirect
+	github.com/warthog618/go-gpiocdev v0.9.1 // indirect
+	golang.org/x/net v0.44.0 // indirect
 	golang.org/x/time v0.5.0 // indirect
 )
