@@ -166,16 +166,19 @@ func because(cause, last error) error {
 
 // verify asks until the answer is on.
 func verify(ctx context.Context, on bool, state func(ctx context.Context) (bool, error)) error {
-	for {
+	for asked := false; ; asked = true {
 		got, err := state(ctx)
-		if err != nil {
+		switch {
+		case err != nil && asked && ctx.Err() != nil: // the time was over during the question
+			return fmt.Errorf("%w (it answered %s): %w", ErrState, onOff(!on), err)
+		case err != nil:
 			return fmt.Errorf("asking for the state afterwards: %w", err)
 		}
 		if got == on {
 			return nil
 		}
 		if err := sleep(ctx, verifyEvery); err != nil {
-			return fmt.Errorf("%w (it answers %s): %w", ErrState, onOff(got), err)
+			return fmt.Errorf("%w (it answered %s): %w", ErrState, onOff(got), err)
 		}
 	}
 }

@@ -165,7 +165,7 @@ func TestSnmpd(t *testing.T) {
 		{"may only read in v1", snmp.APC(4), []snmp.Option{snmp.WithV1("public")}, power.ErrNotFound, "outlet 4"},
 		{"wrong passphrase", snmp.APC(4), []snmp.Option{snmp.WithV3(wrong)}, power.ErrAuth, "outlet 4"},
 		{"wrong user", snmp.APC(4), []snmp.Option{snmp.WithV3(stranger)}, power.ErrAuth, "outlet 4"},
-		{"does nothing", stuck, []snmp.Option{snmp.WithSwitching(power.Switching{Tries: 1, Timeout: time.Second})}, power.ErrState, "it answers off"},
+		{"does nothing", stuck, []snmp.Option{snmp.WithSwitching(power.Switching{Tries: 1, Timeout: time.Second})}, power.ErrState, "it answered off"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			err := controller(t, address, tc.outlet, append([]snmp.Option{once}, tc.opts...)...).On(t.Context())
