@@ -24,6 +24,8 @@ var rules = map[string]struct{ ours, modules []string }{
 	}},
 	"power":              {},
 	"power/tasmota":      {ours: []string{"power", "power/internal/web"}, modules: []string{"github.com/eclipse/paho.mqtt.golang"}},
+	"power/relay":        {ours: []string{"power"}, modules: []string{"go.bug.st/serial"}},
+	"power/gpio":         {ours: []string{"power"}, modules: []string{"github.com/warthog618/go-gpiocdev"}},
 	"power/snmp":         {ours: []string{"power"}, modules: []string{"github.com/gosnmp/gosnmp"}},
 	"power/internal/web": {ours: []string{"power"}, modules: []string{"github.com/icholy/digest"}},
 	"transport/console": {modules: []string{
