@@ -22,7 +22,12 @@ var rules = map[string]struct{ ours, modules []string }{
 		"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
 		"go.yaml.in/yaml/v3", "golang.org/x/sys", "golang.org/x/sync",
 	}},
-	"power": {},
+	"power":              {},
+	"power/tasmota":      {ours: []string{"power", "power/internal/web"}, modules: []string{"github.com/eclipse/paho.mqtt.golang"}},
+	"power/relay":        {ours: []string{"power"}, modules: []string{"go.bug.st/serial"}},
+	"power/gpio":         {ours: []string{"power"}, modules: []string{"github.com/warthog618/go-gpiocdev"}},
+	"power/snmp":         {ours: []string{"power"}, modules: []string{"github.com/gosnmp/gosnmp"}},
+	"power/internal/web": {ours: []string{"power"}, modules: []string{"github.com/icholy/digest"}},
 	"transport/console": {modules: []string{
 		"github.com/Netflix/go-expect", "github.com/creack/pty", "golang.org/x/term", "golang.org/x/sys",
 	}},
