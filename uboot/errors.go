@@ -10,6 +10,8 @@ import (
 var (
 	// ErrSilent: the board printed nothing at all.
 	ErrSilent = errors.New("the board is silent")
+	// ErrNoPrompt: the board printed something, but no U-Boot prompt answered.
+	ErrNoPrompt = errors.New("no U-Boot prompt answered")
 	// ErrPastBootloader: the board ran past U-Boot into its operating system.
 	ErrPastBootloader = errors.New("the board ran past U-Boot into its operating system")
 	// ErrPassword: U-Boot asks for a password to stop autoboot.

@@ -39,9 +39,12 @@ func newMarker() marker {
 // it. A build without hush cannot tell the status: there only a message that is
 // known to be an error makes one.
 //
+// The timestamps that some builds put before every line are taken off.
+//
 // ctx is the deadline, or the session's command timeout where ctx has none. When
-// it ends, Ctrl-C is sent and the prompt proved again, so that the session can
-// go on; if that fails too, the error says so.
+// it ends, what was printed so far is returned, Ctrl-C is sent and the prompt
+// proved again, so that the session can go on; if that fails too, the error says
+// so.
 func (s *Session) Run(ctx context.Context, cmd string) (string, error) {
 	out, err := s.run(ctx, cmd, nil)
 	if err != nil {
@@ -52,11 +55,8 @@ func (s *Session) Run(ctx context.Context, cmd string) (string, error) {
 
 // run is Run with messages that end the command early.
 func (s *Session) run(ctx context.Context, cmd string, fails []failure) (string, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.cfg.timeout)
-		defer cancel()
-	}
+	ctx, cancel := s.limit(ctx)
+	defer cancel()
 	s.cfg.log.Debug("Running command", "command", cmd)
 	cmd, err := s.fit(ctx, cmd)
 	if err != nil {
@@ -67,9 +67,17 @@ func (s *Session) run(ctx context.Context, cmd string, fails []failure) (string,
 		return "", err
 	}
 	if err := s.begin(ctx, m); err != nil {
-		return "", err
+		return "", s.recover(err)
 	}
 	return s.collect(ctx, m, cmd, fails)
+}
+
+// limit gives a context that has no deadline the session's command timeout.
+func (s *Session) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, s.cfg.timeout)
 }
 
 // frame puts a command between two markers.
@@ -98,13 +106,14 @@ func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []fai
 	}
 	var hit match
 	err := s.await(ctx, []expect.ExpectOpt{expect.Regexp(last)}, append(fatal(), fails...), &hit)
-	out := normalise(hit.Before)
-	s.endedLine = strings.HasSuffix(hit.Before, "\n")
+	if hit.Text == "" {
+		hit.Before = s.con.Discard() // what a command that was given up has printed
+	}
+	text := s.unstamp(hit.Before)
+	s.endedLine = strings.HasSuffix(text, "\n")
+	out := normalise(text)
 	if err != nil {
-		if !errors.Is(err, ErrReset) && !errors.Is(err, ErrCrash) {
-			err = s.recover(err)
-		}
-		return out, err
+		return out, s.recover(err)
 	}
 	s.eatPrompt(ctx)
 	status, convErr := strconv.Atoi(hit.Groups[1])
@@ -118,8 +127,11 @@ func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []fai
 		return out, nil
 	}
 	failed := error(&CommandError{Command: cmd, Status: status, Output: out})
-	if unknown.MatchString(out) {
+	switch {
+	case unknown.MatchString(out):
 		failed = fmt.Errorf("%w: %w", ErrUnknownCommand, failed)
+	case undefined.MatchString(out):
+		failed = fmt.Errorf("%w: %w", ErrNotDefined, failed)
 	}
 	return out, failed
 }
@@ -139,6 +151,7 @@ func (s *Session) eatPrompt(ctx context.Context) {
 
 var (
 	unknown   = regexp.MustCompile(`Unknown command '`)
+	undefined = regexp.MustCompile(`(?m)^## Error: "[^"\n]*" not defined`)
 	complains = regexp.MustCompile(`(?m)^(?:Unknown command |## Error|Error: |ERROR: |Usage:)`)
 )
 
@@ -165,10 +178,12 @@ func (s *Session) await(ctx context.Context, opts []expect.ExpectOpt, fails []fa
 // recoverTime is how long a session may take to answer again after Ctrl-C.
 const recoverTime = 10 * time.Second
 
-// recover ends a command that hangs or was given up, and proves the prompt
-// again. It has a deadline of its own, because the command's has passed.
+// recover ends a command that hangs or was given up, and proves the prompt again,
+// unless the board is gone. It has a deadline of its own, because the command's
+// has passed.
 func (s *Session) recover(cause error) error {
-	if s.con.Err() != nil {
+	if errors.Is(cause, ErrReset) || errors.Is(cause, ErrCrash) || s.con.Err() != nil {
+		s.lost = true
 		return cause
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), recoverTime)
@@ -179,9 +194,27 @@ func (s *Session) recover(cause error) error {
 			return cause
 		}
 		if ctx.Err() != nil || s.con.Err() != nil {
+			s.lost = true
 			return fmt.Errorf("%w (and U-Boot does not answer after Ctrl-C: the session is lost)", cause)
 		}
 	}
+}
+
+// stampText is what U-Boot puts before a line with timestamps, as labgrid knows
+// them: "[    1.234567] ".
+const stampText = `\[ *\d+\.\d{3,6}\] `
+
+var (
+	stamp  = regexp.MustCompile(`^` + stampText)
+	stamps = regexp.MustCompile(`(?m)^` + stampText)
+)
+
+// unstamp takes the timestamps off, where the build was found to have them.
+func (s *Session) unstamp(out string) string {
+	if !s.stamped {
+		return out
+	}
+	return stamps.ReplaceAllString(out, "")
 }
 
 // normalise makes line ends "\n" and takes the last one off.
