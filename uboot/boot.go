@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strconv"
 
 	expect "github.com/Netflix/go-expect"
@@ -32,36 +31,38 @@ func (s *Session) boot(ctx context.Context, cmd string) error {
 	}
 	ctx, cancel := s.limit(ctx)
 	defer cancel()
-	cmd, err := s.fit(ctx, cmd)
+	typed, err := s.fit(ctx, cmd)
 	if err != nil {
 		return err
 	}
-	m := newMarker()
-	if err := s.con.SendLine(ctx, s.frame(m, cmd)); err != nil {
+	m := s.newMarker()
+	if err := s.con.SendLine(ctx, s.frame(m, typed)); err != nil {
 		return err
 	}
 	if err := s.begin(ctx, m); err != nil {
-		return err
+		return s.recover(err)
 	}
-	back := regexp.MustCompile(m.tail + `( |-?\d+)` + m.head)
 	var hit match
 	wait := ctx
 	if s.cfg.quietBoot > 0 {
 		wait, cancel = context.WithTimeout(ctx, s.cfg.quietBoot)
 		defer cancel()
 	}
-	err = s.await(wait, []expect.ExpectOpt{expect.Regexp(passedText), expect.Regexp(back)}, fatal(), &hit)
+	err = s.await(wait, []expect.ExpectOpt{expect.Regexp(passedText), expect.Regexp(m.last())}, fatal(), &hit)
 	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
+		s.lost = true
 		s.cfg.log.Info("The boot command says nothing: taken for handed over", "after", s.cfg.quietBoot)
 		return nil
 	}
 	if err != nil {
+		s.lost = true // nobody can tell what runs there now
 		if known := recognise(hit.Before, bootFailures()); known != nil {
 			return fmt.Errorf("%w: %w", known, err)
 		}
 		return err
 	}
 	if hit.Index == 0 {
+		s.lost = true
 		return nil
 	}
 	s.eatPrompt(ctx)
@@ -69,7 +70,8 @@ func (s *Session) boot(ctx context.Context, cmd string) error {
 	if n, err := strconv.Atoi(hit.Groups[1]); err == nil {
 		status = n
 	}
-	failed := fmt.Errorf("%w: %w", ErrBootReturned, &CommandError{Command: cmd, Status: status, Output: normalise(hit.Before)})
+	out := normalise(s.unstamp(hit.Before))
+	failed := fmt.Errorf("%w: %w", ErrBootReturned, named(&CommandError{Command: cmd, Status: status, Output: out}))
 	if known := recognise(hit.Before, bootFailures()); known != nil {
 		return fmt.Errorf("%w: %w", known, failed)
 	}

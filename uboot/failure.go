@@ -16,7 +16,7 @@ type failure struct {
 func fatal() []failure {
 	return []failure{
 		{regexp.MustCompile(`(?:^|[\r\n])(?:(?:` + stampText + `)?(?:U-Boot SPL 20\d\d|DRAM: +[\d<]))`), ErrReset},
-		{regexp.MustCompile(`"Synchronous Abort" handler|Please RESET the board|undefined instruction\r?\n|data abort\r?\n|prefetch abort\r?\n`), ErrCrash},
+		{regexp.MustCompile(`"(?:Synchronous Abort|Error)" handler|Please RESET the board|(?:^|[\r\n])(?:Unhandled exception: |Ooops:)|undefined instruction\r?\n|data abort\r?\n|prefetch abort\r?\n`), ErrCrash},
 		{regexp.MustCompile(`Resetting CPU|resetting \.\.\.`), ErrReset},
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ const quietKeys = 30
 
 func (s *Session) interrupt(ctx context.Context, heard *bool) error {
 	signs := []expect.ExpectOpt{
-		expect.Regexp(promptPattern(s.cfg.prompts)),
+		expect.Regexp(promptPattern(s.prompts())),
 		expect.Regexp(passedText),
 		expect.Regexp(loginText),
 		expect.Regexp(passwordText),
@@ -103,13 +104,13 @@ func (s *Session) refused(asked int) error {
 }
 
 // promptPattern matches any of the prompts at the beginning of a line, behind a
-// timestamp too.
+// timestamp too, or behind the sequences that clear the screen of a menu. Its group is the prompt.
 func promptPattern(prompts []string) *regexp.Regexp {
 	quoted := make([]string, len(prompts))
 	for i, p := range prompts {
 		quoted[i] = regexp.QuoteMeta(p)
 	}
-	return regexp.MustCompile(`(?:^|[\r\n])(?:` + stampText + `)?(?:` + strings.Join(quoted, "|") + `)`)
+	return regexp.MustCompile(`(?:^|[\r\n]|\x1b\[[\d;?]*[A-Za-z])(?:` + stampText + `)?(` + strings.Join(quoted, "|") + `)`)
 }
 
 // within is Expect with a deadline of its own.
@@ -136,29 +137,35 @@ func (s *Session) prove(ctx context.Context) error {
 		}
 	}
 	s.con.Discard()
-	m := newMarker()
-	// With hush the quotes go; without, they stay and two blanks become one.
-	if err := s.con.SendLine(ctx, fmt.Sprintf("echo '%s''%s'  %s", m.head, m.tail, m.head)); err != nil {
+	m := s.newMarker()
+	if err := s.con.SendLine(ctx, fmt.Sprintf("echo '%s''%s'$?'%s'", m.head, m.tail, m.head)); err != nil {
 		return err
 	}
-	hit, err := s.within(ctx, proveTime,
-		expect.String(m.head+m.tail+" "+m.head), expect.String("'"+m.head+"''"+m.tail+"' "+m.head))
+	hit, err := s.within(ctx, proveTime, expect.Regexp(m.last()))
 	if err != nil {
 		return err
 	}
-	s.hush, s.lost = hit.Index == 0, false
+	s.hush, s.lost = hit.Groups[1] != "$?", false
 	s.stamped = stamp.MatchString(hit.Before[strings.LastIndexByte(hit.Before, '\n')+1:])
 	s.prompt = s.learnPrompt(ctx)
 	return nil
 }
 
+// prompts are those of the configuration and one that was learnt before.
+func (s *Session) prompts() []string {
+	if s.prompt == "" || slices.Contains(s.cfg.prompts, s.prompt) {
+		return s.cfg.prompts
+	}
+	return append([]string{s.prompt}, s.cfg.prompts...)
+}
+
 // learnPrompt returns what follows the answer to a command. A board that prints
 // other things at the same time keeps the prompt that it is known by.
 func (s *Session) learnPrompt(ctx context.Context) string {
-	known := promptPattern(s.cfg.prompts)
+	known := promptPattern(s.prompts())
 	m, err := s.within(ctx, proveTime/3, expect.Regexp(known))
 	if err == nil {
-		return stamp.ReplaceAllString(clip(m.Text), "")
+		return m.Groups[1]
 	}
 	rest := s.con.Discard()
 	return stamp.ReplaceAllString(rest[strings.LastIndexAny(rest, "\r\n")+1:], "")

@@ -57,6 +57,9 @@ func (s *Session) dhcp(ctx context.Context) (n Network, err error) {
 func (s *Session) ask(ctx context.Context) error {
 	for try := 1; ; try++ {
 		out, err := s.run(ctx, "dhcp", networkFailures())
+		if err == nil && !s.hush && !bound.MatchString(out) {
+			err = fmt.Errorf("%w: dhcp printed %q", ErrNoDHCP, out)
+		}
 		if err == nil {
 			return nil
 		}
@@ -78,6 +81,9 @@ func (s *Session) ask(ctx context.Context) error {
 		}
 	}
 }
+
+// bound is what counts where there is no exit status.
+var bound = regexp.MustCompile(`DHCP client bound to address`)
 
 // asked is a request without the answer behind it.
 var asked = regexp.MustCompile(`BOOTP broadcast \d+\s*$`)

@@ -1,8 +1,10 @@
 package uboot
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -45,6 +47,7 @@ type config struct {
 	lineLimit int
 	timeout   time.Duration
 	log       *slog.Logger
+	random    io.Reader // what markers are made of; never fails
 }
 
 // Option configures a [Session].
@@ -163,6 +166,7 @@ func New(c *console.Console, opts ...Option) (*Session, error) {
 	cfg := config{
 		prompts: DefaultPrompts(), stopKey: "\x1b", interval: 100 * time.Millisecond,
 		lineLimit: 256, timeout: time.Minute, log: slog.New(slog.DiscardHandler),
+		random: rand.Reader,
 	}
 	var errs []error
 	if c == nil {
@@ -182,6 +186,10 @@ func New(c *console.Console, opts ...Option) (*Session, error) {
 // Interrupt.
 func (s *Session) Prompt() string { return s.prompt }
 
-// Hush says whether this build has the hush shell, and with it exit statuses,
-// known after Interrupt.
+// Hush says whether this build has the hush shell (CONFIG_HUSH_PARSER), known after
+// Interrupt. A build without it, which is an old or a small one, has no exit
+// statuses: a command that fails is an error only where its output has a message
+// that is known to be one, and a failure that is silent or says it in other words
+// passes. So look at the output there. What U-Boot itself says about DHCP and TFTP
+// is looked at in any case, and sizes, CRCs and variables are compared.
 func (s *Session) Hush() bool { return s.hush }
