@@ -35,7 +35,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"transport/tftp":   {modules: []string{"github.com/pin/tftp/v3"}},
 	"transport/httpd":  {},
 	"transport/image": {
-		ours: []string{"internal/xz"},
+		ours: []string{"internal/xz", "internal/gpt"},
 		modules: []string{
 			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", "github.com/ulikunitz/xz",
 			"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec", "golang.org/x/sys",
@@ -44,7 +44,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"flasher": {
 		ours: []string{
 			"uboot", "busybox", "bundle", "power",
-			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents",
+			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents", "internal/gpt",
 		},
 		modules: []string{"github.com/Netflix/go-expect"},
 	},
