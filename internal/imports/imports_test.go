@@ -50,7 +50,8 @@ var rules = map[string]struct{ ours, modules []string }{
 	},
 	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
-		ours:    []string{"flasher", "bundle", "power", "power/command", "transport/image", "transport/serial", "uboot"},
+		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/manual", "power/qemu",
+			"power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/ykush", "transport/image", "transport/serial", "uboot"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 	"flasher/cli": {
