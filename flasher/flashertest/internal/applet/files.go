@@ -20,7 +20,7 @@ func fileTools() map[string]func(*call, []string) int {
 }
 
 func mkdir(c *call, args []string) int {
-	o, dirs, ok := c.parse(args, "p", "m", nil)
+	o, dirs, ok := c.parse(args, "p", "", nil)
 	if !ok || len(dirs) == 0 {
 		return usage(c)
 	}
@@ -53,7 +53,7 @@ func mkdir(c *call, args []string) int {
 }
 
 func rm(c *call, args []string) int {
-	o, names, ok := c.parse(args, "rRfi", "", nil)
+	o, names, ok := c.parse(args, "rRf", "", nil)
 	if !ok {
 		return 1
 	}
@@ -110,7 +110,7 @@ func (c *call) into(name, to string) string {
 }
 
 func mv(c *call, args []string) int {
-	_, names, ok := c.parse(args, "fin", "", nil)
+	_, names, ok := c.parse(args, "f", "", nil)
 	if !ok || len(names) < 2 {
 		return usage(c)
 	}
@@ -185,7 +185,7 @@ func mode(m fs.FileMode) string {
 }
 
 func ls(c *call, args []string) int {
-	o, names, ok := c.parse(args, "1aAlhdFi", "", nil)
+	o, names, ok := c.parse(args, "1aAld", "", nil)
 	if !ok {
 		return 1
 	}
@@ -292,12 +292,18 @@ func ln(c *call, args []string) int {
 }
 
 func touch(c *call, args []string) int {
-	_, names, ok := c.parse(args, "cam", "", nil)
+	o, names, ok := c.parse(args, "c", "", nil)
 	if !ok {
 		return 1
 	}
 	status := 0
 	for _, name := range names {
+		if n, err := c.K.FS.Stat(c.Process, name, true); err == nil || o.has('c') {
+			if err == nil {
+				n.Touch()
+			}
+			continue
+		}
 		f, err := c.K.FS.Open(c.Process, name, kernel.WriteOnly|kernel.Create, 0o644)
 		if err != nil {
 			status = c.fail("%s: %v", name, err)
@@ -309,7 +315,7 @@ func touch(c *call, args []string) int {
 }
 
 func truncate(c *call, args []string) int {
-	o, names, ok := c.parse(args, "c", "s", nil)
+	o, names, ok := c.parse(args, "", "s", nil)
 	n, err := size(o['s'], 0, 1<<40, kilo)
 	if !ok || err != nil || len(names) == 0 {
 		return usage(c)
@@ -361,7 +367,7 @@ func chmod(c *call, args []string) int {
 }
 
 func mkfifo(c *call, args []string) int {
-	_, names, ok := c.parse(args, "", "m", nil)
+	_, names, ok := c.parse(args, "", "", nil)
 	if !ok || len(names) == 0 {
 		return usage(c)
 	}
@@ -376,12 +382,12 @@ func mkfifo(c *call, args []string) int {
 
 // mknod makes nodes for devices that the board has.
 func mknod(c *call, args []string) int {
-	_, a, ok := c.parse(args, "", "m", nil)
+	_, a, ok := c.parse(args, "", "", nil)
 	if !ok || len(a) < 2 {
 		return usage(c)
 	}
 	if a[1] == "p" {
 		return mkfifo(c, a[:1])
 	}
-	return c.fail("%s: %v", a[0], kernel.EPERM)
+	return unknown(c, args)
 }

@@ -68,7 +68,7 @@ func bracketEnd(re string, i int) int {
 }
 
 func grep(c *call, args []string) int {
-	o, rest, ok := c.parse(args, "EFGqvincowxlhHsr", "em", nil)
+	o, rest, ok := c.parse(args, "EFGqvincowxlhH", "em", nil)
 	if !ok {
 		return 2
 	}

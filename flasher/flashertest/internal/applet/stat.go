@@ -13,7 +13,7 @@ import (
 )
 
 func mktemp(c *call, args []string) int {
-	o, names, ok := c.parse(args, "dqtu", "p", nil)
+	o, names, ok := c.parse(args, "dt", "p", nil)
 	if !ok {
 		return 1
 	}
@@ -62,7 +62,7 @@ func mktemp(c *call, args []string) int {
 }
 
 func readlink(c *call, args []string) int {
-	o, names, ok := c.parse(args, "fnvs", "", nil)
+	o, names, ok := c.parse(args, "f", "", nil)
 	if !ok || len(names) == 0 {
 		return usage(c)
 	}
@@ -125,7 +125,7 @@ func dirname(c *call, args []string) int {
 
 // stat knows -c with %n %s %F %a %Y and -t not at all.
 func stat(c *call, args []string) int {
-	o, names, ok := c.parse(args, "Lf", "c", nil)
+	o, names, ok := c.parse(args, "L", "c", nil)
 	if !ok || len(names) == 0 {
 		return usage(c)
 	}

@@ -120,8 +120,14 @@ func tail(c *call, args []string) int {
 		return c.fail("invalid number '%s'", text)
 	}
 	opened := 0
+	many := len(files) > 1 && !o.has('q') || o.has('v')
 	status := c.each(files, cannotOpen, func(name string, r io.Reader) int {
-		opened++
+		if opened++; many {
+			if opened > 1 {
+				c.printf("\n")
+			}
+			c.printf("==> %s <==\n", name)
+		}
 		data, err := io.ReadAll(r)
 		if err != nil {
 			return c.fail("%s: %v", name, err)
@@ -154,7 +160,7 @@ func tail(c *call, args []string) int {
 }
 
 func wc(c *call, args []string) int {
-	o, files, ok := c.parse(args, "clwmL", "", nil)
+	o, files, ok := c.parse(args, "clw", "", nil)
 	if !ok {
 		return 1
 	}

@@ -113,7 +113,6 @@ func (s *Shell) setFlag(c byte, on bool) bool {
 		s.noExec = on
 	case 'm':
 		s.control = on && s.p.K.TTY.Control()
-	case 'i', 'v', 'a', 'b', 'C', 'h', 'I', 'V', 'E':
 	default:
 		return false
 	}
@@ -134,7 +133,6 @@ func (s *Shell) setOption(name string, on bool) bool {
 		s.pipeFail = on
 	case "monitor":
 		return s.setFlag('m', on)
-	case "vi", "emacs", "verbose", "allexport", "noclobber", "ignoreeof", "notify", "interactive", "stdin", "noexec", "debug", "nolog":
 	default:
 		return false
 	}
