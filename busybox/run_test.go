@@ -6,11 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/internal/testtool"
 )
 
 func TestRunGivesOutputAndStatus(t *testing.T) {
@@ -112,6 +114,7 @@ func TestHangingCommandIsStopped(t *testing.T) {
 		{"loops in the shell", "echo started; while :; do :; done"},
 		{"ignores interrupt", `echo started; sh -c 'trap "" INT; sleep 1000'`},
 		{"ignores interrupt and quit", `echo started; sh -c 'trap "" INT QUIT; while :; do :; done'`},
+		{"loops in the shell and ignores interrupt", `echo started; trap "" INT QUIT; while :; do :; done`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -127,6 +130,34 @@ func TestHangingCommandIsStopped(t *testing.T) {
 			}
 			if got := run(t, s, "echo alive"); got != "alive\n" {
 				t.Errorf("after it: %q", got)
+			}
+		})
+	}
+}
+
+// A shell that an init script has put into the background is started with
+// interrupts ignored, and so is everything that it starts.
+func TestHangingCommandOfAShellThatCannotBeInterrupted(t *testing.T) {
+	t.Parallel()
+	argv := busyboxArgs(t)
+	for _, sh := range [][]string{argv, {testtool.Need(t, "dash", "apt-get install dash"), "-i"}, {testtool.Need(t, "bash", "apt-get install bash"), "-i"}} {
+		t.Run(filepath.Base(sh[0]), func(t *testing.T) {
+			t.Parallel()
+			s := session(t, program(t, append([]string{argv[0], "sh", "-c", `trap "" INT QUIT; exec "$@"`, "sh"}, sh...)...))
+			login(t, s)
+			for _, cmd := range []string{"echo started; sleep 1000", "echo started; while :; do :; done"} {
+				short, cancel := context.WithTimeout(t.Context(), time.Second)
+				out, err := s.Run(short, cmd)
+				cancel()
+				if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, busybox.ErrShellLost) || out != "started\n" {
+					t.Fatalf("%s: %q, %v, want a deadline and a shell that answers", cmd, out, err)
+				}
+			}
+			if got := run(t, s, "echo alive; exit 0"); got != "alive\n" {
+				t.Errorf("after it: %q", got)
+			}
+			if _, err := s.Run(ctx(t), "exit 3"); status(err) != 3 {
+				t.Errorf("exit: %v", err)
 			}
 		})
 	}

@@ -107,7 +107,7 @@ func (o *operation) dropBoard() error {
 // whose answer was clear.
 func retryable(err error) bool {
 	for _, final := range []error{
-		ErrConfig, ErrNoServerAddress, ErrVerify,
+		ErrConfig, ErrNoServerAddress, ErrVerify, ErrPartitionTable,
 		extents.ErrVerify, extents.ErrWrite, extents.ErrRead,
 		busybox.ErrLoginIncorrect, context.Canceled,
 	} {
@@ -122,7 +122,7 @@ func retryable(err error) bool {
 	switch own.Step {
 	case StepConsole, StepPower, StepBootloader, StepNetwork, StepLoad, StepBoot, StepLogin, StepShell, StepWrite, StepSync:
 		return true
-	case StepTarget, StepPreflash, StepVerify:
+	case StepTarget, StepPreflash, StepVerify, StepTable:
 		// A command that ran and failed will fail again; a board that was
 		// lost meanwhile may not.
 		var command *busybox.CommandError

@@ -30,6 +30,7 @@ const (
 	StepWrite      Step = "write"       // the image onto the device
 	StepSync       Step = "sync"        // flush what the board holds back
 	StepVerify     Step = "verify"      // read back and compare
+	StepTable      Step = "table"       // partition table: move its backup, have the kernel read it
 	StepPowerState Step = "power state" // the power state asked for at the end
 )
 
@@ -46,6 +47,18 @@ var (
 	ErrTargetInUse = errors.New("target is in use")
 	// ErrTargetReadOnly: the target is write-protected. Nothing was written.
 	ErrTargetReadOnly = errors.New("target is read-only")
+	// ErrPartitionNotFound: the target's disk has no partition of that label
+	// or number. The error lists those that it has. Nothing was written.
+	ErrPartitionNotFound = errors.New("no such partition")
+	// ErrPartitionAmbiguous: several partitions of the disk have that label, or
+	// one has it as its label and another as its number. Nothing was written.
+	ErrPartitionAmbiguous = errors.New("more than one such partition")
+	// ErrPartitionTable: there is no usable partition table where one is
+	// needed: on the target's disk, or in the image for [WithMoveBackupGPT].
+	ErrPartitionTable = errors.New("unusable partition table")
+	// ErrTargetOverlap: two parts of one flash would write to the same place.
+	// Nothing was written.
+	ErrTargetOverlap = errors.New("targets overlap")
 	// ErrVerify: what was read back from the target is not the image.
 	ErrVerify = errors.New("the target does not hold the image")
 	// ErrStalled: the board took no more bytes for longer than the limit.

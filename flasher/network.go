@@ -25,21 +25,32 @@ type Network interface {
 type addresser interface{ Address() netip.Addr }
 
 // listen binds both ports of a session before the board is touched, so that a
-// port that cannot be had costs nobody a power cycle.
+// port that cannot be had costs nobody a power cycle. Where a TFTP daemon is used,
+// tftp is nil.
 func (f *Flasher) listen(ctx context.Context) (tftp net.PacketConn, http net.Listener, err error) {
 	bind := ""
 	if f.cfg.bindAddr.IsValid() {
 		bind = f.cfg.bindAddr.String()
 	}
-	tftpAddr := net.JoinHostPort(bind, strconv.Itoa(tftpPort))
-	tftp, err = f.cfg.network.ListenPacket(ctx, "udp", tftpAddr)
-	if err != nil {
-		return nil, nil, portError("TFTP", "udp", tftpAddr, err)
+	if f.cfg.tftpDir == "" {
+		tftpAddr := net.JoinHostPort(bind, strconv.Itoa(tftpPort))
+		tftp, err = f.cfg.network.ListenPacket(ctx, "udp", tftpAddr)
+		if err != nil {
+			return nil, nil, portError("TFTP", "udp", tftpAddr, err)
+		}
 	}
 	httpAddr := net.JoinHostPort(bind, strconv.Itoa(f.cfg.httpPort))
 	http, err = f.cfg.network.Listen(ctx, "tcp", httpAddr)
 	if err != nil {
-		return nil, nil, errors.Join(portError("HTTP", "tcp", httpAddr, err), tftp.Close())
+		err = portError("HTTP", "tcp", httpAddr, err)
+	} else if _, ok := http.Addr().(*net.TCPAddr); !ok {
+		err = errors.Join(fmt.Errorf("HTTP listener has the address %v, which is not TCP", http.Addr()), http.Close())
+	}
+	if err != nil {
+		if tftp != nil {
+			err = errors.Join(err, tftp.Close())
+		}
+		return nil, nil, err
 	}
 	return tftp, http, nil
 }
@@ -52,10 +63,10 @@ const tftpPort = 69
 func portError(server, network, address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s server on %s %s: %w: %w (another TFTP daemon or another flash holds it; stop that, or bind another address of this host with WithBindAddress)",
+		return fmt.Errorf("%s server on %s %s: %w: %w (another TFTP daemon or another flash holds it; stop that, use its directory with WithTFTPDir, or bind another address of this host with WithBindAddress)",
 			server, network, address, ErrPortTaken, err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s server on %s %s: %w: %w (ways out: setcap cap_net_bind_service=+ep on the program, sysctl net.ipv4.ip_unprivileged_port_start=69, or run as root)",
+		return fmt.Errorf("%s server on %s %s: %w: %w (ways out: setcap cap_net_bind_service=+ep on the program, sysctl net.ipv4.ip_unprivileged_port_start=69, or the directory of a TFTP daemon that runs already, with WithTFTPDir)",
 			server, network, address, ErrPortPermission, err)
 	default:
 		return fmt.Errorf("%s server on %s %s: %w", server, network, address, err)

@@ -30,6 +30,7 @@ type config struct {
 	bindAddr   netip.Addr
 	httpPort   int
 	tftpWindow int
+	tftpDir    string
 
 	cacheDir  string
 	overrides bundle.Overrides

@@ -21,6 +21,7 @@ type servers struct {
 	httpPort int
 	wg       sync.WaitGroup
 	open     []io.Closer // artefacts
+	staged   []string    // files in the directory of a TFTP daemon
 
 	mu       sync.Mutex
 	host     string                 // address and port of http as the board sees it
@@ -39,19 +40,23 @@ func (o *operation) serve(ctx context.Context) error {
 	if s.http, err = httpd.New(httpd.WithLogger(cfg.log)); err != nil {
 		return err
 	}
-	if err := o.addFiles(s); err != nil {
-		return err
+	if cfg.tftpDir != "" {
+		err = o.stage(s)
+	}
+	if err == nil {
+		err = o.addFiles(s)
+	}
+	if err != nil {
+		return errors.Join(err, s.close())
 	}
 	conn, listener, err := o.f.listen(ctx)
 	if err != nil {
-		return err
+		return errors.Join(err, s.close())
 	}
-	addr, ok := listener.Addr().(*net.TCPAddr)
-	if !ok {
-		return errors.Join(fmt.Errorf("HTTP listener has the address %v, which is not TCP", listener.Addr()), listener.Close(), conn.Close())
+	s.httpPort = listener.Addr().(*net.TCPAddr).Port // listen has looked
+	if conn != nil {
+		s.wg.Go(func() { s.logEnd(o, "TFTP", s.tftp.Serve(conn)) })
 	}
-	s.httpPort = addr.Port
-	s.wg.Go(func() { s.logEnd(o, "TFTP", s.tftp.Serve(conn)) })
 	s.wg.Go(func() { s.logEnd(o, "HTTP", s.http.Serve(listener)) })
 	o.servers = s
 	return nil
@@ -133,7 +138,7 @@ func (s *servers) tftpFailure(name string) string {
 
 // close stops both servers and waits for them.
 func (s *servers) close() error {
-	err := errors.Join(s.tftp.Close(), s.http.Close())
+	err := errors.Join(s.tftp.Close(), s.http.Close(), s.unstage())
 	s.wg.Wait()
 	for _, c := range s.open {
 		err = errors.Join(err, c.Close())

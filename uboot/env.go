@@ -49,7 +49,10 @@ func (s *Session) env(ctx context.Context, name string) (string, error) {
 // SetEnv sets an environment variable in RAM (not in the saved environment); ""
 // deletes it. The value arrives as it is, whatever quotes, blanks, "$", ";" or
 // backslashes it has: it is read back, as far as U-Boot prints it, and an error
-// says if it did not. A value with a line break is refused.
+// says if it did not. A value with a control character (a tab, a line break) is
+// refused with [ErrControlCharacter], one that does not fit with [ErrLineTooLong],
+// and where there is no hush one with blanks at an end or side by side with
+// [ErrNoHush].
 func (s *Session) SetEnv(ctx context.Context, name, value string) error {
 	if err := s.setEnv(ctx, name, value); err != nil {
 		return s.fail("env", "setenv "+name, err)
@@ -61,17 +64,18 @@ func (s *Session) setEnv(ctx context.Context, name, value string) error {
 	if !variableName.MatchString(name) {
 		return fmt.Errorf("%q is no name of an environment variable", name)
 	}
-	if strings.ContainsAny(value, "\r\n\x00") {
-		return errors.New("the value has a line break or a zero byte")
+	if i := strings.IndexFunc(value, isControl); i >= 0 {
+		return fmt.Errorf("%w: %q in the value", ErrControlCharacter, value[i])
 	}
 	if value == "" {
 		_, err := s.run(ctx, "setenv "+name, nil)
 		return err
 	}
+	store := s.storeLong
 	if !s.hush {
-		return s.setPlain(ctx, name, value)
+		store = s.setPlain
 	}
-	if err := s.storeLong(ctx, name, value); err != nil {
+	if err := store(ctx, name, value); err != nil {
 		return err
 	}
 	got, err := s.env(ctx, name)
@@ -87,14 +91,51 @@ func (s *Session) setEnv(ctx context.Context, name, value string) error {
 	return nil
 }
 
-// setPlain is for builds without hush, which know no quotes: a value that would
-// need them is refused.
+// setPlain is for builds without hush. They know single quotes, but cut words at
+// blanks inside of them too, and setenv puts words together with one blank each: a
+// value with other blanks is refused. Nothing goes in pieces there, because the
+// limit holds for the line with the variables' values in it, too.
 func (s *Session) setPlain(ctx context.Context, name, value string) error {
-	if strings.ContainsAny(value, "'\"\\;$ \t&|#") {
-		return fmt.Errorf("%w, and %q needs quotes", ErrNoHush, value)
+	if strings.HasPrefix(value, " ") || strings.HasSuffix(value, " ") || strings.Contains(value, "  ") {
+		return fmt.Errorf("%w, without which the blanks of %q get lost", ErrNoHush, value)
 	}
-	_, err := s.run(ctx, "setenv "+name+" "+value, nil)
+	cmd := "setenv " + name + " " + plainQuote(value)
+	if len(cmd)+frameLength > s.cfg.lineLimit {
+		return fmt.Errorf("%w: %d characters, %d fit, and %w", ErrLineTooLong, len(cmd), s.cfg.lineLimit-frameLength, ErrNoHush)
+	}
+	_, err := s.run(ctx, cmd, nil)
 	return err
+}
+
+// plainQuote quotes a value for the parser of common/cli_simple.c. Single quotes
+// there take everything as it is, but a quote behind a backslash neither opens nor
+// closes them. So backslashes before a quote and at the end stand outside, where
+// the first of a row is doubled and the others are not.
+func plainQuote(value string) string {
+	var b strings.Builder
+	for value != "" {
+		plain := strings.IndexByte(value, '\'')
+		if plain < 0 {
+			plain = len(value)
+		}
+		inside := strings.TrimRight(value[:plain], `\`)
+		if inside != "" {
+			b.WriteString("'" + inside + "'")
+		}
+		row := value[len(inside):plain]
+		value = value[plain:]
+		if row != "" {
+			b.WriteString(`\` + row)
+		}
+		if value != "" { // a quote
+			if row == "" {
+				b.WriteString(`\`)
+			}
+			b.WriteString("'")
+			value = value[1:]
+		}
+	}
+	return b.String()
 }
 
 // storeLong brings a value into a variable, in as many pieces as the line limit

@@ -15,8 +15,8 @@ type failure struct {
 // a reset, since the version command prints it; the memory line after it is.
 func fatal() []failure {
 	return []failure{
-		{regexp.MustCompile(`(?:^|[\r\n])(?:U-Boot SPL 20\d\d|DRAM: +[\d<])`), ErrReset},
-		{regexp.MustCompile(`"Synchronous Abort" handler|### ERROR ### Please RESET the board ###|undefined instruction\r?\n|data abort\r?\n|prefetch abort\r?\n`), ErrCrash},
+		{regexp.MustCompile(`(?:^|[\r\n])(?:(?:` + stampText + `)?(?:U-Boot SPL 20\d\d|DRAM: +[\d<]))`), ErrReset},
+		{regexp.MustCompile(`"(?:Synchronous Abort|Error)" handler|Please RESET the board|(?:^|[\r\n])(?:Unhandled exception: |Ooops:)|undefined instruction\r?\n|data abort\r?\n|prefetch abort\r?\n`), ErrCrash},
 		{regexp.MustCompile(`Resetting CPU|resetting \.\.\.`), ErrReset},
 	}
 }
@@ -43,6 +43,15 @@ func bootFailures() []failure {
 		{regexp.MustCompile(`ERROR: Did not find a cmdline Flattened Device Tree|ERROR: image is not a fdt|FDT and ATAGS support not compiled in|libfdt fdt_check_header\(\): FDT_ERR_\w+`), ErrBadImage},
 		{regexp.MustCompile(`Bad (?:Data Hash|Header Checksum|Data CRC|Magic Number)|Can't get kernel image!|Could not find configuration node`), ErrBadImage},
 	}
+}
+
+// BootFailure looks for what says that a boot went wrong in console output that
+// came after [Session.Boot] had returned: an image that was refused
+// ([ErrBadImage]), a crash of U-Boot ([ErrCrash]), or a reset ([ErrReset]). It
+// returns nil where it finds none. The failures of the kernel itself are for
+// whoever waits for it.
+func BootFailure(output string) error {
+	return recognise(output, append(bootFailures(), fatal()...))
 }
 
 // recognise returns the first failure whose message is in text.

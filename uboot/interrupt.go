@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,18 +17,21 @@ import (
 // at a steady rate until a prompt shows; then the line buffer, in which stop keys
 // may be left, is emptied, and a marker proves the prompt.
 //
-// Errors: [ErrSilent] when nothing at all was heard, [ErrPastBootloader] when the
-// operating system started, [ErrPassword], or context.DeadlineExceeded.
+// Errors: [ErrSilent] when nothing was heard since the call, nor before it in this
+// console's life, [ErrNoPrompt] when something was heard and no prompt answered,
+// both with context.DeadlineExceeded; [ErrPastBootloader] when the operating
+// system started or asks for a login; [ErrPassword] when a password is asked for
+// and none was given or it was not taken.
 func (s *Session) Interrupt(ctx context.Context) error {
 	heard := false
 	err := s.interrupt(ctx, &heard)
 	switch {
 	case err == nil, !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil:
-	case !heard && s.con.Tail(1) == "":
+	case !heard:
 		err = fmt.Errorf("%w: %w", ErrSilent, ctx.Err())
 	default:
 		// The patterns that were waited for would tell nobody anything.
-		err = fmt.Errorf("no U-Boot prompt answered, stop key %q: %w", s.cfg.stopKey, ctx.Err())
+		err = fmt.Errorf("%w, stop key %q: %w", ErrNoPrompt, s.cfg.stopKey, ctx.Err())
 	}
 	if err != nil {
 		return s.fail("interrupt", "", err)
@@ -43,10 +47,12 @@ const quietKeys = 30
 
 func (s *Session) interrupt(ctx context.Context, heard *bool) error {
 	signs := []expect.ExpectOpt{
-		expect.Regexp(promptPattern(s.cfg.prompts)),
+		expect.Regexp(promptPattern(s.prompts())),
 		expect.Regexp(passedText),
-		expect.Regexp(regexp.MustCompile(`[Ee]nter [Pp]assword:|Password: ?`)),
+		expect.Regexp(loginText),
+		expect.Regexp(passwordText),
 	}
+	passwords := 0
 	quiet, last := 0, ""
 	for {
 		if err := s.con.Send(ctx, s.cfg.stopKey); err != nil {
@@ -63,10 +69,15 @@ func (s *Session) interrupt(ctx context.Context, heard *bool) error {
 			return err
 		case err != nil && !errors.Is(err, context.DeadlineExceeded):
 			return err
-		case err == nil && m.Index == 1:
+		case err == nil && (m.Index == 1 || m.Index == 2):
 			return fmt.Errorf("%w: %s", ErrPastBootloader, clip(m.Text))
-		case err == nil && m.Index == 2:
-			return ErrPassword
+		case err == nil && m.Index == 3:
+			if passwords++; s.cfg.password == "" || passwords > passwordTries {
+				return s.refused(passwords)
+			}
+			if err := s.con.SendLine(ctx, s.cfg.password); err != nil {
+				return err
+			}
 		case err == nil || (*heard && quiet >= quietKeys):
 			if err := s.prove(ctx); err == nil || ctx.Err() != nil {
 				return err
@@ -76,13 +87,30 @@ func (s *Session) interrupt(ctx context.Context, heard *bool) error {
 	}
 }
 
-// promptPattern matches any of the prompts at the beginning of a line.
+var (
+	loginText    = regexp.MustCompile(`(?:^|[\r\n])[\w.-]+ login: `)
+	passwordText = regexp.MustCompile(`[Ee]nter [Pp]assword:|(?:^|[\r\n])Password: ?`)
+)
+
+// passwordTries is two, because stop keys that were sent before the question
+// spoil the first answer.
+const passwordTries = 2
+
+func (s *Session) refused(asked int) error {
+	if s.cfg.password == "" {
+		return fmt.Errorf("%w: use WithPassword", ErrPassword)
+	}
+	return fmt.Errorf("%w: it was given %d times and not taken", ErrPassword, asked-1)
+}
+
+// promptPattern matches any of the prompts at the beginning of a line, behind a
+// timestamp too, or behind the sequences that clear the screen of a menu. Its group is the prompt.
 func promptPattern(prompts []string) *regexp.Regexp {
 	quoted := make([]string, len(prompts))
 	for i, p := range prompts {
 		quoted[i] = regexp.QuoteMeta(p)
 	}
-	return regexp.MustCompile(`(?:^|[\r\n])(?:` + strings.Join(quoted, "|") + `)`)
+	return regexp.MustCompile(`(?:^|[\r\n]|\x1b\[[\d;?]*[A-Za-z])(?:` + stampText + `)?(` + strings.Join(quoted, "|") + `)`)
 }
 
 // within is Expect with a deadline of its own.
@@ -109,29 +137,36 @@ func (s *Session) prove(ctx context.Context) error {
 		}
 	}
 	s.con.Discard()
-	m := newMarker()
-	// With hush the quotes go; without, they stay and two blanks become one.
-	if err := s.con.SendLine(ctx, fmt.Sprintf("echo '%s''%s'  %s", m.head, m.tail, m.head)); err != nil {
+	m := s.newMarker()
+	if err := s.con.SendLine(ctx, fmt.Sprintf("echo '%s''%s'$?'%s'", m.head, m.tail, m.head)); err != nil {
 		return err
 	}
-	hit, err := s.within(ctx, proveTime,
-		expect.String(m.head+m.tail+" "+m.head), expect.String("'"+m.head+"''"+m.tail+"' "+m.head))
+	hit, err := s.within(ctx, proveTime, expect.Regexp(m.last()))
 	if err != nil {
 		return err
 	}
-	s.hush = hit.Index == 0
+	s.hush, s.lost = hit.Groups[1] != "$?", false
+	s.stamped = stamp.MatchString(hit.Before[strings.LastIndexByte(hit.Before, '\n')+1:])
 	s.prompt = s.learnPrompt(ctx)
 	return nil
+}
+
+// prompts are those of the configuration and one that was learnt before.
+func (s *Session) prompts() []string {
+	if s.prompt == "" || slices.Contains(s.cfg.prompts, s.prompt) {
+		return s.cfg.prompts
+	}
+	return append([]string{s.prompt}, s.cfg.prompts...)
 }
 
 // learnPrompt returns what follows the answer to a command. A board that prints
 // other things at the same time keeps the prompt that it is known by.
 func (s *Session) learnPrompt(ctx context.Context) string {
-	known := promptPattern(s.cfg.prompts)
+	known := promptPattern(s.prompts())
 	m, err := s.within(ctx, proveTime/3, expect.Regexp(known))
 	if err == nil {
-		return clip(m.Text)
+		return m.Groups[1]
 	}
 	rest := s.con.Discard()
-	return rest[strings.LastIndexAny(rest, "\r\n")+1:]
+	return stamp.ReplaceAllString(rest[strings.LastIndexAny(rest, "\r\n")+1:], "")
 }

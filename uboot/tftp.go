@@ -35,12 +35,15 @@ type Loaded struct {
 var (
 	transferred = regexp.MustCompile(`Bytes transferred = (\d+)`)
 	crcResult   = regexp.MustCompile(`==> ([0-9a-fA-F]{8})`)
-	safeWord    = regexp.MustCompile(`^[A-Za-z0-9_.,:/+@%={}$-]+$`)
+	// stalled is a transfer whose last sign is a timeout.
+	stalled  = regexp.MustCompile(`Loading: [*#T\s]*T\s*$`)
+	safeWord = regexp.MustCompile(`^[A-Za-z0-9_.,:/+@%={}$-]+$`)
 )
 
 // TFTPBoot loads a file from $serverip into RAM and checks what arrived. Errors:
 // [ErrTFTP] with the server's text, [ErrNoServer], [ErrNoEthernet], [ErrSize],
-// [ErrCRC].
+// [ErrCRC]. How far it is, the TFTP server knows: the marks that U-Boot prints
+// meanwhile stand for numbers of blocks that differ by build.
 func (s *Session) TFTPBoot(ctx context.Context, f File) (Loaded, error) {
 	cmd := "tftpboot " + f.Address + " " + f.Name
 	l, err := s.tftpBoot(ctx, f, cmd)
@@ -58,6 +61,8 @@ func (s *Session) tftpBoot(ctx context.Context, f File, cmd string) (l Loaded, e
 	if err != nil {
 		if known := recognise(out, networkFailures()); known != nil {
 			err = fmt.Errorf("%w: %w", known, err)
+		} else if errors.Is(err, context.DeadlineExceeded) && stalled.MatchString(out) {
+			err = fmt.Errorf("%w: %w", ErrNoServer, err)
 		}
 		return l, err
 	}
@@ -111,22 +116,20 @@ func (s *Session) checkCRC(ctx context.Context, address string, size int64, want
 // not know the variables ignores them: what was agreed is for the server to say.
 // The returned function puts back what was there.
 func (s *Session) TFTPWindow(ctx context.Context, n, blockSize int) (restore func(context.Context) error, err error) {
-	before := map[string]string{}
-	for name, value := range map[string]int{"tftpwindowsize": n, "tftpblocksize": blockSize} {
-		old, err := s.env(ctx, name)
+	var before []setting
+	for _, v := range []setting{{"tftpwindowsize", strconv.Itoa(n)}, {"tftpblocksize", strconv.Itoa(blockSize)}} {
+		old, err := s.env(ctx, v.name)
 		if err != nil && !errors.Is(err, ErrNotDefined) {
-			return nil, s.fail("tftp", "printenv "+name, err)
+			return nil, s.fail("tftp", "printenv "+v.name, errors.Join(err, s.putBack(ctx, before...)))
 		}
-		before[name] = old
-		if err := s.setEnv(ctx, name, strconv.Itoa(value)); err != nil {
-			return nil, s.fail("tftp", "setenv "+name, err)
+		before = append(before, setting{v.name, old})
+		if err := s.setEnv(ctx, v.name, v.value); err != nil {
+			return nil, s.fail("tftp", "setenv "+v.name, errors.Join(err, s.putBack(ctx, before...)))
 		}
 	}
 	return func(ctx context.Context) error {
-		for name, old := range before {
-			if err := s.setEnv(ctx, name, old); err != nil {
-				return s.fail("tftp", "setenv "+name, err)
-			}
+		if err := s.putBack(ctx, before...); err != nil {
+			return s.fail("tftp", "setenv", err)
 		}
 		return nil
 	}, nil

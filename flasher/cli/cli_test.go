@@ -17,8 +17,8 @@ func TestBadInput(t *testing.T) {
 	boards := filepath.Join(dir, "boards.yaml")
 	touched := filepath.Join(dir, "touched")
 	text := fmt.Sprintf(`boards:
-  a: {console: "exec:cat", power: {on: "touch %s", off: "touch %[1]s"}, flasher_bundle: %s/none}
-  b: {console: "exec:cat", power: {on: "touch %[1]s", off: "touch %[1]s"}, flasher_bundle: %[2]s/none}
+  a: {serial: "exec:cat", power: {type: command, on: "touch %s", off: "touch %[1]s"}, flasher_bundle: %s/none}
+  b: {serial: "exec:cat", power: {type: command, on: "touch %[1]s", off: "touch %[1]s"}, flasher_bundle: %[2]s/none}
 `, touched, dir)
 	if err := os.WriteFile(boards, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
@@ -63,7 +63,12 @@ func ExampleNew() {
 		fmt.Println(c.Name())
 	}
 	// Output:
+	// board
 	// bootloader-shell
+	// bundle
 	// busybox-shell
+	// console
 	// flash
+	// image
+	// power
 }

@@ -1,25 +1,58 @@
-// Package config reads boards from a YAML file:
+// Package config reads boards from a YAML file, and the exporter files of
+// Jumpstarter.
 //
 //	boards:
 //	  ti-03:
-//	    console: /dev/serial/by-id/usb-FTDI_...-port0?baud=115200
+//	    flasher_bundle: quay.io/jumpstarter-dev/jumpstarter-flasher-ti-j784s4:latest
+//	    serial:
+//	      url: /dev/serial/by-id/usb-FTDI_USB__-__Serial_Converter_112214101760A-if00-port0
+//	      baudrate: 115200
 //	    power:
+//	      type: command
 //	      on: relayctl 3 on
 //	      off: relayctl 3 off
-//	    flasher_bundle: quay.io/jumpstarter-dev/jumpstarter-flasher-ti-j784s4:latest
-//	    cache_dir: /var/lib/jumpstarter/flasher   # optional
-//	    manifest: manifest.yaml                   # optional
-//	    variant: k3-j784s4-evm                    # optional
-//	    default_target: emmc                      # optional
 //
-// console is what transport/serial opens; power runs a shell command for each
-// action. Other kinds of power switch, environment variables in values and the
-// exporter files of Jumpstarter are not read yet: their keys are errors.
+// # Keys of a board
+//
+//	board             name of a known board (bundle.KnownBoards), which gives
+//	                  flasher_bundle, manifest and variant
+//	flasher_bundle    what bundle.Open takes; required unless board gives it
+//	serial            the console: a URL as in transport/serial, or a mapping of
+//	                  type (default "url"), url and baudrate
+//	power             the switch: a mapping of type and what that driver needs
+//	cache_dir         where bundles and prepared images are kept; the default is
+//	                  /var/lib/jumpstarter/flasher, or the user's cache directory
+//	                  where that cannot be written
+//	http_dir          where prepared images are kept instead of in cache_dir
+//	tftp_dir          the directory of a TFTP daemon that runs already: kernel,
+//	                  initramfs and DTB are put there for the time of a flash;
+//	                  without it dutflash serves them itself
+//	manifest          manifest in the bundle; the default is manifest.yaml
+//	variant           DTB variant; the default is the manifest's
+//	default_target    target where none is asked for; the default is the manifest's
+//	cacert            file with the certificates that https servers of images are
+//	                  trusted by, in place of the system's
+//	server_address    address of this host as the board sees it
+//	bind_address      address of this host that the servers listen on
+//	cycle_wait        how long the power stays off, such as 2s, the default
+//	uboot             prompts (a list) and stop_key, where they are unusual
+//
+// The drivers are those of [DefaultDrivers], each with its keys there, and those
+// that [WithPower] and [WithSerial] add. Values may refer to environment variables
+// as ${NAME}, which is where secrets belong; "$$" is a dollar sign. A variable
+// that is not set matters only to the board that refers to it.
+//
+// # Exporter files
+//
+// A file that has the key export is an exporter configuration of Jumpstarter. Each
+// of its flashers is a board of that name: a TIJ784S4Flasher and the others that
+// bundle.KnownBoards lists, or any with a flasher_bundle. Their children serial and
+// power are found by ref or stand there themselves. Drivers that no flasher refers
+// to are left alone.
 package config
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,105 +60,160 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/dutflash/dutflash/bundle"
 	"github.com/dutflash/dutflash/flasher"
-	"github.com/dutflash/dutflash/power/command"
-	"github.com/dutflash/dutflash/transport/serial"
+	"github.com/dutflash/dutflash/flasher/config/internal/fields"
+	"github.com/dutflash/dutflash/power"
 )
 
-// ErrUnknownBoard: the file has no board of that name.
-var ErrUnknownBoard = errors.New("unknown board")
+var (
+	// ErrUnknownBoard: the file has no board of that name.
+	ErrUnknownBoard = errors.New("unknown board")
+	// ErrNoVariable: an environment variable that the board refers to is not set.
+	ErrNoVariable = fields.ErrNoVariable
+)
 
-// File is a board file.
+// File is a board file. It is read-only and may be used concurrently.
 type File struct {
-	Boards map[string]Board `yaml:"boards"`
+	boards map[string]*Board
 }
 
-// Board is one board of a file.
+// Board is one board of a file. It is read-only and may be used concurrently;
+// what its methods return is new each time.
 type Board struct {
-	Console       string `yaml:"console"`
-	Power         Power  `yaml:"power"`
-	FlasherBundle string `yaml:"flasher_bundle"`
-	CacheDir      string `yaml:"cache_dir,omitempty"`
-	Manifest      string `yaml:"manifest,omitempty"`
-	Variant       string `yaml:"variant,omitempty"`
-	DefaultTarget string `yaml:"default_target,omitempty"`
+	Name          string
+	FlasherBundle string
+	CacheDir      string
+	HTTPDir       string
+	TFTPDir       string
+	Manifest      string
+	Variant       string
+	DefaultTarget string
+	CACert        string
+	BindAddress   string
+
+	settings boardFields
+	open     func() (flasher.OpenConsole, error)
+	power    func() (power.Controller, error)
+	err      error // environment variables that are missing
 }
 
-// Power is a shell command for each action.
-type Power struct {
-	On  string `yaml:"on"`
-	Off string `yaml:"off"`
+// boardFields are the keys of a board.
+type boardFields struct {
+	Board         string        `yaml:"board"`
+	FlasherBundle string        `yaml:"flasher_bundle"`
+	Serial        yaml.Node     `yaml:"serial"`
+	Power         yaml.Node     `yaml:"power"`
+	CacheDir      string        `yaml:"cache_dir"`
+	HTTPDir       string        `yaml:"http_dir"`
+	TFTPDir       string        `yaml:"tftp_dir"`
+	Manifest      string        `yaml:"manifest"`
+	Variant       string        `yaml:"variant"`
+	DefaultTarget string        `yaml:"default_target"`
+	CACert        string        `yaml:"cacert"`
+	ServerAddress string        `yaml:"server_address"`
+	BindAddress   string        `yaml:"bind_address"`
+	CycleWait     time.Duration `yaml:"cycle_wait"`
+	UBoot         ubootFields   `yaml:"uboot"`
+}
+
+type ubootFields struct {
+	Prompts []string `yaml:"prompts"`
+	StopKey string   `yaml:"stop_key"`
 }
 
 // Load reads a board file from disk.
-func Load(path string) (*File, error) {
+func Load(path string, opts ...Option) (*File, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("board file: %w", err)
 	}
-	f, err := Parse(data)
+	f, err := Parse(data, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("board file %s: %w", path, err)
 	}
 	return f, nil
 }
 
-// Parse reads a board file. Errors say the line; all boards that lack something
-// are named.
-func Parse(data []byte) (*File, error) {
+// Parse reads a board file. All problems are reported, each with its line and
+// column.
+func Parse(data []byte, opts ...Option) (*File, error) {
+	r := reader{drivers: DefaultDrivers(), known: bundle.KnownBoards()}
+	for _, opt := range opts {
+		if err := opt(&r); err != nil {
+			return nil, err
+		}
+	}
+	root, err := parseYAML(data)
+	if err != nil {
+		return nil, err
+	}
+	pairs, errs := fields.Pairs(root, "")
+	f := &File{boards: map[string]*Board{}}
+	for _, p := range pairs {
+		if p.Key == "export" {
+			return f, errors.Join(append(errs, r.exporter(f, p)...)...)
+		}
+	}
+	for _, p := range pairs {
+		if p.Key != "boards" {
+			errs = append(errs, fields.At(p.KeyNode, p.Path, fields.Unknown("key", p.Key, []string{"boards", "export"})))
+			continue
+		}
+		boards, problems := fields.Pairs(p.Value, p.Path)
+		errs = append(errs, problems...)
+		for _, b := range boards {
+			board, problems := r.board(b)
+			f.boards[b.Key] = board
+			errs = append(errs, problems...)
+		}
+	}
+	if len(f.boards) == 0 && len(errs) == 0 {
+		return nil, errors.New("it has no boards")
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// parseYAML returns the top node of the only document.
+func parseYAML(data []byte) (*yaml.Node, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
-	dec.KnownFields(true)
-	var f File
-	if err := dec.Decode(&f); err != nil {
+	var doc yaml.Node
+	if err := dec.Decode(&doc); err != nil {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("it is empty")
 		}
 		return nil, err
 	}
-	if len(f.Boards) == 0 {
-		return nil, errors.New("it has no boards")
+	var more yaml.Node
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, errors.New("it has more than one YAML document")
 	}
-	var problems []error
-	for _, name := range slices.Sorted(maps.Keys(f.Boards)) {
-		b := f.Boards[name]
-		for _, required := range []struct{ key, value string }{
-			{"console", b.Console}, {"power.on", b.Power.On}, {"power.off", b.Power.Off}, {"flasher_bundle", b.FlasherBundle},
-		} {
-			if required.value == "" {
-				problems = append(problems, fmt.Errorf("board %q has no %s", name, required.key))
-			}
-		}
-	}
-	return &f, errors.Join(problems...)
+	return doc.Content[0], nil
 }
 
+// Names returns the names of the boards, sorted.
+func (f *File) Names() []string { return slices.Sorted(maps.Keys(f.boards)) }
+
 // Board returns a board by name. "" is the only board of a file that has one.
-func (f *File) Board(name string) (Board, error) {
-	names := slices.Sorted(maps.Keys(f.Boards))
+// Errors: [ErrUnknownBoard], [ErrNoVariable].
+func (f *File) Board(name string) (*Board, error) {
+	names := f.Names()
 	if name == "" && len(names) == 1 {
 		name = names[0]
 	}
-	b, ok := f.Boards[name]
-	if !ok {
-		return Board{}, fmt.Errorf("%w %q: the file has %s", ErrUnknownBoard, name, strings.Join(names, ", "))
+	b, ok := f.boards[name]
+	switch {
+	case !ok && name == "":
+		return nil, fmt.Errorf("%w: say which; the file has %s", ErrUnknownBoard, strings.Join(names, ", "))
+	case !ok:
+		return nil, fmt.Errorf("%w %q: the file has %s", ErrUnknownBoard, name, strings.Join(names, ", "))
 	}
-	return b, nil
-}
-
-// Flasher returns a Flasher for the board. Options come after what the file says.
-func (b Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
-	switchBy, err := command.New(command.Commands{On: b.Power.On, Off: b.Power.Off})
-	if err != nil {
-		return nil, err
-	}
-	open := func(ctx context.Context) (io.ReadWriteCloser, error) { return serial.Open(ctx, b.Console) }
-	var own []flasher.Option
-	if b.CacheDir != "" {
-		own = append(own, flasher.WithCacheDir(b.CacheDir))
-	}
-	own = append(own, flasher.WithManifest(b.Manifest), flasher.WithVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget))
-	return flasher.New(open, switchBy, b.FlasherBundle, append(own, opts...)...)
+	return b, b.err
 }

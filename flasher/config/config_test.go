@@ -1,39 +1,80 @@
 package config_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/dutflash/dutflash/flasher/config"
+	"github.com/dutflash/dutflash/power"
 )
 
-const good = `
-boards:
+const good = `boards:
   ti-03:
-    console: /dev/ttyUSB0?baud=115200
-    power: {on: "true", off: "true"}
-    flasher_bundle: quay.io/jumpstarter-dev/jumpstarter-flasher-ti-j784s4:latest
+    board: ti-j784s4
+    serial:
+      url: /dev/ttyUSB0
+      baudrate: 1500000
+    power: {type: command, on: "true", off: "true"}
     default_target: emmc
+    uboot: {prompts: ["J7 => "], stop_key: "\e"}
+    cycle_wait: 5s
+  rpi:
+    flasher_bundle: registry.lab/rpi:1
+    serial: tcp://rack7:4001
+    power:
+      type: command
+      on: curl -u lab:${RELAY_PASSWORD} rack7/1/on
+      off: curl rack7/1/off
+    tftp_dir: /srv/tftp
+    http_dir: /srv/images
+    cacert: /etc/lab-ca.pem
+    server_address: 10.0.0.1
+    bind_address: 10.0.0.1
 `
 
-func TestParse(t *testing.T) {
+func replace(old, new string) string { return strings.Replace(good, old, new, 1) }
+
+func TestProblems(t *testing.T) {
 	for _, tc := range []struct{ name, text, says string }{
-		{"good", good, ""},
-		{"empty", "", "empty"},
-		{"no boards", "boards: {}", "no boards"},
-		{"misspelt key", strings.Replace(good, "console:", "consol:", 1), "line 4: field consol not found"},
-		{"no bundle", strings.Replace(good, "flasher_bundle", "variant", 1), `board "ti-03" has no flasher_bundle`},
-		{"exporter file", "export:\n  storage: {}\n", "line 1: field export not found"},
+		{"empty", "", "it is empty"},
+		{"no boards", "boards: {}", "it has no boards"},
+		{"two documents", good + "---\n" + good, "more than one YAML document"},
+		{"a list", "- a\n", "1:1: must be a mapping"},
 		{"no YAML", "boards: [", "line 1"},
+		{"misspelt key", replace("serial:", "serail:"), `4:5: boards.ti-03.serail: unknown key "serail"; did you mean "serial"?`},
+		{"misspelt driver key", replace("baudrate", "baudrat"), `6:7: boards.ti-03.serial.baudrat: unknown key "baudrat"; did you mean "baudrate"?`},
+		{"strange key", replace("default_target:", "colour:"), `unknown key "colour"; known are bind_address, board, cacert`},
+		{"misspelt top", "board: {}\n", `unknown key "board"; did you mean "boards"?`},
+		{"unknown driver", replace("type: command", "type: comand"), `boards.ti-03.power.type: unknown power driver "comand"; did you mean "command"?`},
+		{"no power type", replace("type: command, ", ""), `unknown power driver ""`},
+		{"no off", replace(`, off: "true"`, ""), "boards.ti-03.power: it has no off"},
+		{"no bundle", replace("    board: ti-j784s4\n", ""), "2:3: boards.ti-03: it has no flasher_bundle"},
+		{"no serial", replace("    serial: tcp://rack7:4001\n", ""), "boards.rpi: it has no serial"},
+		{"unknown board", replace("ti-j784s4", "ti-j784"), "boards.ti-03.board: unknown board"},
+		{"board twice", good + "  rpi: {}\n", "boards.rpi: it is there already, in line 11"},
+		{"key twice", replace("    default_target", "    board: x\n    default_target"), "ti-03.board: it is there already, in line 3"},
+		{"no number", replace("1500000", "fast"), "6:17: boards.ti-03.serial.baudrate: cannot unmarshal"},
+		{"speed twice", replace("/dev/ttyUSB0", "/dev/ttyUSB0?baud=9600"), "say it once"},
+		{"no duration", replace("5s", "soon"), "10:17: boards.ti-03.cycle_wait:"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := config.Parse([]byte(tc.text))
-			if tc.says == "" && err != nil || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
-				t.Errorf("got %v, want %q", err, tc.says)
+			if err == nil || !strings.Contains(err.Error(), tc.says) {
+				t.Errorf("got %v\nwant %q", err, tc.says)
 			}
 		})
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	_, err := config.Parse([]byte(replace("serial:", "serail:") + "  other: {}\n"))
+	for _, want := range []string{"serail", "boards.other: it has no flasher_bundle", "boards.other: it has no power"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
 	}
 }
 
@@ -42,23 +83,92 @@ func TestBoard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Board("ti-04"); !errors.Is(err, config.ErrUnknownBoard) || !strings.Contains(err.Error(), "ti-03") {
-		t.Errorf("got %v, want ErrUnknownBoard with the names that there are", err)
+	for _, name := range []string{"ti-04", ""} {
+		if _, err := f.Board(name); !errors.Is(err, config.ErrUnknownBoard) || !strings.Contains(err.Error(), "rpi, ti-03") {
+			t.Errorf("board %q: got %v, want ErrUnknownBoard with the names that there are", name, err)
+		}
 	}
-	b, err := f.Board("")
+	b, err := f.Board("ti-03")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if want := "quay.io/jumpstarter-dev/jumpstarter-flasher-ti-j784s4:latest"; b.FlasherBundle != want {
+		t.Errorf("bundle %q, want %q", b.FlasherBundle, want)
 	}
 	if _, err := b.Flasher(); err != nil {
 		t.Error(err)
 	}
 }
 
+// TestVariables: one that is missing concerns the board that needs it, and what
+// one holds is not shown.
+func TestVariables(t *testing.T) {
+	f, err := config.Parse([]byte(good))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Board("rpi"); !errors.Is(err, config.ErrNoVariable) || !strings.Contains(err.Error(), "RELAY_PASSWORD") {
+		t.Errorf("got %v, want ErrNoVariable with its name", err)
+	}
+	t.Setenv("RELAY_PASSWORD", "hunter2")
+	if f, err = config.Parse([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := f.Board("rpi")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Flasher(); err != nil {
+		t.Error(err)
+	}
+	_, err = config.Parse([]byte(replace("1500000", "${RELAY_PASSWORD}")))
+	if err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "RELAY_PASSWORD") {
+		t.Errorf("got %v, want the name of the variable and not what it holds", err)
+	}
+}
+
+// mySwitch is a power switch of somebody else's.
+type mySwitch struct {
+	Port int `yaml:"port"`
+}
+
+func (*mySwitch) On(context.Context) error  { return nil }
+func (*mySwitch) Off(context.Context) error { return nil }
+
+func ExampleWithPower() {
+	const text = `
+boards:
+  bench:
+    board: rcar-s4
+    serial: /dev/ttyUSB0
+    power: {type: our-rack, port: 7}
+`
+	ourRack := func(s config.Settings) (power.Controller, error) {
+		sw := &mySwitch{}
+		return sw, s.Decode(sw)
+	}
+	f, err := config.Parse([]byte(text), config.WithPower("our-rack", ourRack))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	b, err := f.Board("bench")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	p, err := b.Power()
+	fmt.Println(p.(*mySwitch).Port, err)
+	// Output: 7 <nil>
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(good))
+	f.Add([]byte(seedExporter))
 	f.Add([]byte("boards: {a: {power: [}}"))
+	f.Add([]byte("boards: {a: &a {serial: *a}}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if file, err := config.Parse(data); err == nil && len(file.Boards) == 0 {
+		if file, err := config.Parse(data); err == nil && len(file.Names()) == 0 {
 			t.Error("a file without boards was taken")
 		}
 	})

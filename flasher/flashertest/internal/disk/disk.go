@@ -220,6 +220,22 @@ func (d *Disk) SHA256(n int64) ([sha256.Size]byte, error) {
 	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
+// ReadMedium is ReadAt for somebody who has taken the disk out: without faults,
+// and not counted.
+func (d *Disk) ReadMedium(b []byte, off int64) (int, error) {
+	if off < 0 || off > d.size {
+		return 0, fmt.Errorf("disk: offset %d of a disk of %d", off, d.size)
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	n := int(min(int64(len(b)), d.size-off))
+	d.copyOut(b[:n], off)
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
 // Snapshot returns a disk with the same contents, without faults and hook.
 func (d *Disk) Snapshot() *Disk {
 	d.mu.RLock()

@@ -1,0 +1,189 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dutflash/dutflash/bundle"
+	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/flasher/config/internal/fields"
+	"github.com/dutflash/dutflash/power"
+	"github.com/dutflash/dutflash/transport/image"
+	"github.com/dutflash/dutflash/uboot"
+)
+
+// reader is what a file is read with.
+type reader struct {
+	drivers Drivers
+	known   bundle.Boards
+}
+
+// board reads one board of a board file.
+func (r *reader) board(p fields.Pair) (*Board, []error) {
+	b := &Board{Name: p.Key}
+	s := &b.settings
+	var errs []error
+	if err := fields.Decode(p.Value, p.Path, s); err != nil {
+		errs = append(errs, err)
+	}
+	preset := bundle.Board{}
+	if s.Board != "" {
+		var err error
+		if preset, err = r.known.Lookup(s.Board); err != nil {
+			errs = append(errs, fields.At(p.KeyNode, p.Path+".board", err))
+		}
+	}
+	b.FlasherBundle = first(s.FlasherBundle, preset.Bundle)
+	b.Manifest = first(s.Manifest, preset.Manifest)
+	b.Variant = first(s.Variant, preset.Variant)
+	b.CacheDir, b.HTTPDir, b.TFTPDir, b.DefaultTarget, b.CACert = s.CacheDir, s.HTTPDir, s.TFTPDir, s.DefaultTarget, s.CACert
+	b.BindAddress = s.BindAddress
+	for _, required := range []struct {
+		key     string
+		missing bool
+	}{{"flasher_bundle", b.FlasherBundle == "" && s.Board == ""}, {"serial", s.Serial.IsZero()}, {"power", s.Power.IsZero()}} {
+		if required.missing {
+			errs = append(errs, fields.At(p.KeyNode, p.Path, fmt.Errorf("it has no %s", required.key)))
+		}
+	}
+	if !s.Serial.IsZero() {
+		errs = append(errs, r.serial(b, &s.Serial, p.Path+".serial")...)
+	}
+	if !s.Power.IsZero() {
+		errs = append(errs, r.power(b, &s.Power, p.Path+".power")...)
+	}
+	return b, b.postpone(errs)
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// postpone keeps back the problems that matter only when the board is used.
+func (b *Board) postpone(errs []error) (now []error) {
+	for _, err := range errs {
+		if errors.Is(err, ErrNoVariable) {
+			b.err = errors.Join(b.err, err)
+			continue
+		}
+		now = append(now, err)
+	}
+	return now
+}
+
+// serial finds the driver of a board's console and has it look at its settings.
+func (r *reader) serial(b *Board, n *yaml.Node, path string) []error {
+	kind, errs := "url", []error(nil)
+	if n.Kind != yaml.ScalarNode {
+		kind, n, errs = takeType(n, path, kind)
+	}
+	driver, ok := r.drivers.Serial[kind]
+	if !ok {
+		return append(errs, fields.At(n, path+".type", fields.Unknown("serial driver", kind, names(r.drivers.Serial))))
+	}
+	s := Settings{n, path}
+	b.open = func() (flasher.OpenConsole, error) { return driver(s) }
+	if _, err := b.open(); err != nil {
+		errs = append(errs, s.locate(err))
+	}
+	return errs
+}
+
+// power does the same for the power switch.
+func (r *reader) power(b *Board, n *yaml.Node, path string) []error {
+	kind, n, errs := takeType(n, path, "")
+	driver, ok := r.drivers.Power[kind]
+	if !ok {
+		return append(errs, fields.At(n, path+".type", fields.Unknown("power driver", kind, names(r.drivers.Power))))
+	}
+	s := Settings{n, path}
+	b.power = func() (power.Controller, error) { return driver(s) }
+	if _, err := b.power(); err != nil {
+		errs = append(errs, s.locate(err))
+	}
+	return errs
+}
+
+// takeType takes the key type out of a mapping.
+func takeType(n *yaml.Node, path, kind string) (string, *yaml.Node, []error) {
+	pairs, errs := fields.Pairs(n, path)
+	rest := *n
+	rest.Content = nil
+	for _, p := range pairs {
+		if p.Key == "type" {
+			kind = p.Value.Value
+			continue
+		}
+		rest.Content = append(rest.Content, p.KeyNode, p.Value)
+	}
+	return kind, &rest, errs
+}
+
+// Power returns the board's power switch.
+func (b *Board) Power() (power.Controller, error) { return b.power() }
+
+// OpenConsole returns what opens the board's serial console.
+func (b *Board) OpenConsole() (flasher.OpenConsole, error) { return b.open() }
+
+// Flasher returns a Flasher for the board. Options come after what the file says.
+func (b *Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
+	open, err := b.open()
+	if err != nil {
+		return nil, err
+	}
+	pwr, err := b.power()
+	if err != nil {
+		return nil, err
+	}
+	own, err := b.options()
+	if err != nil {
+		return nil, fmt.Errorf("board %q: %w", b.Name, err)
+	}
+	return flasher.New(open, pwr, b.FlasherBundle, append(own, opts...)...)
+}
+
+func (b *Board) options() ([]flasher.Option, error) {
+	s := &b.settings
+	opts := []flasher.Option{flasher.WithManifest(b.Manifest), flasher.WithVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
+	if b.CacheDir != "" {
+		opts = append(opts, flasher.WithCacheDir(b.CacheDir))
+	}
+	if b.HTTPDir != "" {
+		opts = append(opts, flasher.WithPrepareOptions(image.WithCacheDir(b.HTTPDir)))
+	}
+	if b.TFTPDir != "" {
+		opts = append(opts, flasher.WithTFTPDir(b.TFTPDir))
+	}
+	if b.CACert != "" {
+		opts = append(opts, flasher.WithSourceOptions(image.WithCAFile(b.CACert)))
+	}
+	for _, a := range []struct {
+		key, text string
+		option    func(netip.Addr) flasher.Option
+	}{{"server_address", s.ServerAddress, flasher.WithServerAddress}, {"bind_address", s.BindAddress, flasher.WithBindAddress}} {
+		if a.text == "" {
+			continue
+		}
+		addr, err := netip.ParseAddr(a.text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", a.key, err)
+		}
+		opts = append(opts, a.option(addr))
+	}
+	if s.CycleWait != 0 {
+		opts = append(opts, flasher.WithCycleWait(s.CycleWait))
+	}
+	if len(s.UBoot.Prompts) > 0 {
+		opts = append(opts, flasher.WithUBootOptions(uboot.WithPrompts(s.UBoot.Prompts...)))
+	}
+	if s.UBoot.StopKey != "" {
+		opts = append(opts, flasher.WithUBootOptions(uboot.WithStopKey(s.UBoot.StopKey)))
+	}
+	return opts, nil
+}

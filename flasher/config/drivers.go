@@ -1,0 +1,116 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dutflash/dutflash/bundle"
+	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/flasher/config/internal/fields"
+	"github.com/dutflash/dutflash/power"
+)
+
+// Settings is a driver's part of a board file, without its type.
+type Settings struct {
+	node *yaml.Node
+	path string
+}
+
+// Decode decodes the settings into the struct that into points to, by its yaml
+// tags. Environment variables are put in. Unknown keys and values that do not fit
+// are errors with line and column.
+func (s Settings) Decode(into any) error { return fields.Decode(s.node, s.path, into) }
+
+// locate puts the place of the settings before an error that has none.
+func (s Settings) locate(err error) error {
+	var p *fields.Problem
+	if errors.As(err, &p) {
+		return err
+	}
+	return fields.At(s.node, s.path, err)
+}
+
+// PowerDriver makes a power switch from its settings. It must not touch the
+// device: it is called when a file is read, and again for each Flasher.
+type PowerDriver func(Settings) (power.Controller, error)
+
+// SerialDriver makes what opens a console from its settings, under the same rule.
+type SerialDriver func(Settings) (flasher.OpenConsole, error)
+
+// Drivers are what the types in a file stand for: in board files by their short
+// names, in exporter files by Jumpstarter's.
+type Drivers struct {
+	Power  map[string]PowerDriver
+	Serial map[string]SerialDriver
+}
+
+// Option changes how a file is read.
+type Option func(*reader) error
+
+// WithPower adds a power driver, or replaces one: for a switch of one's own, under
+// a name of one's own.
+func WithPower(name string, d PowerDriver) Option {
+	return func(r *reader) error {
+		if name == "" || d == nil {
+			return errors.New("WithPower: the name or the driver is missing")
+		}
+		r.drivers.Power[name] = d
+		return nil
+	}
+}
+
+// WithSerial adds or replaces a serial driver.
+func WithSerial(name string, d SerialDriver) Option {
+	return func(r *reader) error {
+		if name == "" || d == nil {
+			return errors.New("WithSerial: the name or the driver is missing")
+		}
+		r.drivers.Serial[name] = d
+		return nil
+	}
+}
+
+// WithKnownBoards has the key board, and the flashers of exporter files, look
+// boards up here instead of in bundle.KnownBoards.
+func WithKnownBoards(b bundle.Boards) Option {
+	return func(r *reader) error {
+		if b == nil {
+			return errors.New("WithKnownBoards: the boards are nil")
+		}
+		r.known = b
+		return nil
+	}
+}
+
+func names[D any](drivers map[string]D) []string { return slices.Sorted(maps.Keys(drivers)) }
+
+// decodeAs makes a driver of a function from a struct of settings.
+func decodeAs[S, D any](make func(S) (D, error)) func(Settings) (D, error) {
+	return func(s Settings) (D, error) {
+		var values S
+		if err := s.Decode(&values); err != nil {
+			var none D
+			return none, err
+		}
+		d, err := make(values)
+		if err != nil {
+			return d, s.locate(err)
+		}
+		return d, nil
+	}
+}
+
+// required is an error that names the keys that have no value.
+func required(pairs ...string) error {
+	var missing []error
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] == "" {
+			missing = append(missing, fmt.Errorf("it has no %s", pairs[i]))
+		}
+	}
+	return errors.Join(missing...)
+}

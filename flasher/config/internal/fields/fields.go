@@ -1,0 +1,233 @@
+// Package fields decodes YAML into structs so that a person finds his mistake:
+// every problem with its line, its column and the path to it, and for an unknown
+// key the one that was probably meant. Strings may refer to environment variables.
+package fields
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ErrNoVariable marks a [Problem] that is an environment variable that is not set.
+var ErrNoVariable = errors.New("environment variable is not set")
+
+// Problem is something wrong in a YAML text.
+type Problem struct {
+	Line, Column int // from 1
+	Path         string
+	Err          error
+}
+
+func (p *Problem) Error() string {
+	if p.Path == "" {
+		return fmt.Sprintf("%d:%d: %v", p.Line, p.Column, p.Err)
+	}
+	return fmt.Sprintf("%d:%d: %s: %v", p.Line, p.Column, p.Path, p.Err)
+}
+
+func (p *Problem) Unwrap() error { return p.Err }
+
+// At returns a Problem at a node.
+func At(n *yaml.Node, path string, err error) *Problem {
+	return &Problem{n.Line, n.Column, path, err}
+}
+
+// Decode decodes a node into what into points to. Keys of a mapping are the yaml
+// tags of a struct; unknown and repeated ones are problems. All problems are
+// returned, joined.
+func Decode(n *yaml.Node, path string, into any) error {
+	return errors.Join(decode(n, path, reflect.ValueOf(into).Elem())...)
+}
+
+var nodeType = reflect.TypeFor[yaml.Node]()
+
+func decode(n *yaml.Node, path string, v reflect.Value) []error {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	switch {
+	case v.Type() == nodeType:
+		v.Set(reflect.ValueOf(*n))
+		return nil
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		return decode(n, path, v.Elem())
+	case v.Kind() == reflect.Struct:
+		return decodeStruct(n, path, v)
+	case v.Kind() == reflect.Map:
+		return decodeMap(n, path, v)
+	}
+	expanded, err := expand(n)
+	if err != nil {
+		return []error{At(n, path, err)}
+	}
+	if err := expanded.Decode(v.Addr().Interface()); err != nil {
+		if expanded != n { // what a variable holds may be a secret
+			err = fmt.Errorf("what %s holds is no %v", n.Value, v.Type())
+		}
+		return []error{At(n, path, plain(err))}
+	}
+	return nil
+}
+
+// plain takes the line number off an error of the YAML package, since ours has it.
+func plain(err error) error {
+	var te *yaml.TypeError
+	if !errors.As(err, &te) || len(te.Errors) == 0 {
+		return err
+	}
+	_, text, ok := strings.Cut(te.Errors[0], ": ")
+	if !ok {
+		text = te.Errors[0]
+	}
+	return errors.New(text)
+}
+
+func decodeStruct(n *yaml.Node, path string, v reflect.Value) []error {
+	pairs, errs := Pairs(n, path)
+	for _, p := range pairs {
+		i, known := field(v.Type(), p.Key)
+		if i < 0 {
+			errs = append(errs, At(p.KeyNode, p.Path, Unknown("key", p.Key, known)))
+			continue
+		}
+		errs = append(errs, decode(p.Value, p.Path, v.Field(i))...)
+	}
+	return errs
+}
+
+// field finds the field of a struct that has a YAML key, or -1, and all keys.
+func field(t reflect.Type, key string) (index int, known []string) {
+	index = -1
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+		if name == key {
+			index = i
+		}
+		known = append(known, name)
+	}
+	return index, known
+}
+
+func decodeMap(n *yaml.Node, path string, v reflect.Value) []error {
+	pairs, errs := Pairs(n, path)
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, p := range pairs {
+		value := reflect.New(v.Type().Elem()).Elem()
+		errs = append(errs, decode(p.Value, p.Path, value)...)
+		v.SetMapIndex(reflect.ValueOf(p.Key), value)
+	}
+	return errs
+}
+
+// Pair is an entry of a mapping.
+type Pair struct {
+	Key            string
+	KeyNode, Value *yaml.Node
+	Path           string
+}
+
+// Pairs returns the entries of a mapping in their order. A node that is none, and
+// keys that come twice, are problems. A node that is empty has no entries.
+func Pairs(n *yaml.Node, path string) (pairs []Pair, errs []error) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if n.Kind == 0 || n.Tag == "!!null" {
+		return nil, nil
+	}
+	if n.Kind != yaml.MappingNode {
+		return nil, []error{At(n, path, errors.New("must be a mapping of keys to values"))}
+	}
+	lines := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		p := Pair{k.Value, k, v, k.Value}
+		if path != "" {
+			p.Path = path + "." + k.Value
+		}
+		if line := lines[k.Value]; line > 0 {
+			errs = append(errs, At(k, p.Path, fmt.Errorf("it is there already, in line %d", line)))
+			continue
+		}
+		lines[k.Value] = k.Line
+		pairs = append(pairs, p)
+	}
+	return pairs, errs
+}
+
+// Unknown is the error for a name that is not among the known ones.
+func Unknown(what, name string, known []string) error {
+	if near := closest(name, known); near != "" {
+		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
+	}
+	known = slices.Sorted(slices.Values(known))
+	return fmt.Errorf("unknown %s %q; known are %s", what, name, strings.Join(known, ", "))
+}
+
+// expand puts environment variables into a scalar: ${NAME}; "$$" is a dollar sign.
+func expand(n *yaml.Node) (*yaml.Node, error) {
+	if n.Kind != yaml.ScalarNode {
+		if n.Kind != yaml.SequenceNode {
+			return n, nil
+		}
+		c := *n
+		c.Content = nil
+		for _, item := range n.Content {
+			e, err := expand(item)
+			if err != nil {
+				return nil, err
+			}
+			c.Content = append(c.Content, e)
+		}
+		return &c, nil
+	}
+	if !strings.Contains(n.Value, "$") {
+		return n, nil
+	}
+	var missing []string
+	c := *n
+	c.Value = expandText(n.Value, func(name string) string {
+		value, ok := os.LookupEnv(name)
+		if !ok {
+			missing = append(missing, name)
+		}
+		return value
+	})
+	if missing != nil {
+		return nil, fmt.Errorf("%w: %s", ErrNoVariable, strings.Join(missing, ", "))
+	}
+	if n.Style == 0 { // a plain scalar gets the type that its new text has
+		c.Tag = ""
+	}
+	return &c, nil
+}
+
+func expandText(s string, lookup func(string) string) string {
+	var b strings.Builder
+	for {
+		before, rest, ok := strings.Cut(s, "$")
+		b.WriteString(before)
+		if !ok {
+			return b.String()
+		}
+		name, after, closed := strings.Cut(rest, "}")
+		switch {
+		case strings.HasPrefix(rest, "$"):
+			b.WriteByte('$')
+			s = rest[1:]
+		case strings.HasPrefix(rest, "{") && closed:
+			b.WriteString(lookup(name[1:]))
+			s = after
+		default:
+			b.WriteByte('$')
+			s = rest
+		}
+	}
+}

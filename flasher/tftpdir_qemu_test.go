@@ -1,0 +1,129 @@
+package flasher_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/internal/testtool"
+	"github.com/dutflash/dutflash/internal/virtboard"
+	"github.com/dutflash/dutflash/internal/virtboard/debian"
+)
+
+// daemonBoard is a board whose network has a TFTP server that is not ours: QEMU's
+// own, for a directory. This host is 10.0.2.2 to it.
+type daemonBoard struct {
+	args []string
+
+	mu     sync.Mutex
+	proc   *exec.Cmd
+	in     io.WriteCloser
+	reader *io.PipeReader
+	writer *io.PipeWriter
+}
+
+func (b *daemonBoard) On(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	cmd := exec.Command(b.args[0], b.args[1:]...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	cmd.Stdout = b.writer
+	b.proc, b.in = cmd, in
+	return cmd.Start()
+}
+
+func (b *daemonBoard) Off(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.proc != nil {
+		b.proc.Process.Kill()
+		b.proc.Wait()
+		b.proc = nil
+	}
+	return nil
+}
+
+func (b *daemonBoard) open(context.Context) (io.ReadWriteCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reader, b.writer = io.Pipe()
+	return b, nil
+}
+
+func (b *daemonBoard) Read(p []byte) (int, error) { return b.reader.Read(p) }
+
+func (b *daemonBoard) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.proc == nil {
+		return len(p), nil
+	}
+	return b.in.Write(p)
+}
+
+func (b *daemonBoard) Close() error { return b.reader.Close() }
+
+// TestFlashWithTFTPDaemon: the board loads from a daemon's directory, in which
+// nothing of ours is left.
+func TestFlashWithTFTPDaemon(t *testing.T) {
+	qemu := testtool.Need(t, "qemu-system-aarch64", "apt-get install qemu-system-arm")
+	uboot := "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
+	testtool.NeedFile(t, uboot, "apt-get install u-boot-qemu")
+	served, disk := t.TempDir(), filepath.Join(t.TempDir(), "disk.img")
+	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 32*mib), os.WriteFile(filepath.Join(served, "theirs"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	b := &daemonBoard{args: []string{qemu, "-M", "virt", "-cpu", "cortex-a57", "-m", "1024", "-bios", uboot,
+		"-display", "none", "-serial", "stdio", "-monitor", "none",
+		"-netdev", "user,id=n0,tftp=" + served, "-device", "virtio-net-device,netdev=n0",
+		"-drive", "if=none,id=d,format=raw,file=" + disk, "-device", "virtio-blk-device,drive=d"}}
+	t.Cleanup(func() { b.Off(context.Background()) })
+	var console syncBuffer
+	f, err := flasher.New(b.open, b, bundleDir(t, virtboard.ARM64, debian.Bundle{}),
+		flasher.WithTFTPDir(served), flasher.WithServerAddress(netip.MustParseAddr("10.0.2.2")),
+		flasher.WithBindAddress(netip.MustParseAddr("127.0.0.1")),
+		flasher.WithCacheDir(t.TempDir()), flasher.WithTranscript(&console), flasher.WithCycleWait(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := testImage(16 * mib)
+	res, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw))
+	if err != nil {
+		t.Fatalf("%v\nconsole:\n%s", err, console.String())
+	}
+	if got, err := os.ReadFile(disk); err != nil || sha256Hex(got[:len(raw)]) != res.SHA256 || res.SHA256 != sha256Hex(raw) {
+		t.Errorf("the disk does not hold the image (%v)", err)
+	}
+	left, err := os.ReadDir(served)
+	if err != nil || len(left) != 1 || left[0].Name() != "theirs" {
+		t.Errorf("in the daemon's directory: %v, %v; want only what was there before", left, err)
+	}
+}
+
+// TestTFTPDirMissing is refused before the board is touched.
+func TestTFTPDirMissing(t *testing.T) {
+	b := &daemonBoard{args: []string{"/bin/false"}}
+	f, err := flasher.New(b.open, b, tinyBundle(t), flasher.WithTFTPDir(filepath.Join(t.TempDir(), "none")), flasher.WithCacheDir(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.Flash(t.Context(), imageFile(t, "image.raw", make([]byte, 4096)))
+	var e *flasher.Error
+	if !errors.As(err, &e) || e.Step != flasher.StepServe || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want an error of step %q that the directory is not there", err, flasher.StepServe)
+	}
+	if b.reader != nil {
+		t.Error("the console was opened")
+	}
+}
