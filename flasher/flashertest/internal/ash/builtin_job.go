@@ -181,14 +181,6 @@ func (s *Shell) wait(args []string) int {
 func (s *Shell) killJobs(args []string) int {
 	rest := args[1:]
 	sig := kernel.SIGTERM
-	if len(rest) > 0 && rest[0] == "-l" {
-		for n := kernel.Signal(1); n < 32; n++ {
-			if name, ok := signalNames[n]; ok {
-				s.printf("%2d) %s\n", int(n), name)
-			}
-		}
-		return 0
-	}
 	if len(rest) > 0 && strings.HasPrefix(rest[0], "-") && rest[0] != "--" {
 		name := rest[0][1:]
 		rest = rest[1:]

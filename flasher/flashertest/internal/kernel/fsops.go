@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 	"strings"
-	"sync"
 )
 
 // Make makes a directory or a FIFO.
@@ -179,7 +178,6 @@ func (m *memory) truncate(size int64) {
 // textFile is an open file of /proc or /sys.
 type textFile struct {
 	p     *Process
-	mu    sync.Mutex
 	text  string
 	write func(p *Process, text string) error
 }

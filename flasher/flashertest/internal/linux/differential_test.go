@@ -161,7 +161,7 @@ mkdir -p a/b/c; mkdir a; echo $?; ls a; rmdir a; echo $?; rm a; echo $?; rm -r a
 ----
 echo 1 >a; echo 2 >>a; cat a; mv a b; cat b; mv nofile c; echo $?; cp b c; cmp b c; echo $?; echo 3 >>c; cmp b c; echo $?; mkdir d; mv b c d; ls d; rm -r d
 ----
-exec 3>out; echo three >&3; exec 3>&-; cat out; { echo o; echo e >&2; } 2>&1 | sort; echo x >&9; echo $?; exec 4<out; read l <&4; echo $l; exec 4<&-; rm out
+exec 3>out; echo three >&3; exec 3>&-; cat out; { echo o; echo e >&2; } 2>&1 | sort; exec 9>&-; echo x >&9; echo $?; exec 4<out; read l <&4; echo $l; exec 4<&-; rm out
 ----
 ls nofile >/dev/null 2>&1; echo $?; { ls nofile; } 2>err; cat err; rm err
 ----

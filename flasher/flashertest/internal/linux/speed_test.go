@@ -1,14 +1,13 @@
 package linux_test
 
 import (
+	"context"
+	"net"
 	"testing"
 
 	"github.com/dutflash/dutflash/busybox"
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/linux"
 	"github.com/dutflash/dutflash/transport/console"
-
-	"context"
-	"net"
 )
 
 // benchSession is a session for a benchmark.

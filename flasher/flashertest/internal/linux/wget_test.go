@@ -87,7 +87,7 @@ func TestWgetGivesTheSameAsOnRealBusybox(t *testing.T) {
 	} {
 		t.Run(strings.NewReplacer("U/", "", "/", "|").Replace(script), func(t *testing.T) {
 			run := func(s *busybox.Shell) (string, int) {
-				out, err := s.Run(testContext(t), strings.ReplaceAll(script, "U/", u+"/"))
+				out, err := s.Run(testContext(t), "("+strings.ReplaceAll(script, "U/", u+"/")+")")
 				return normal(out), status(t, err)
 			}
 			wantOut, wantStatus := run(real)
