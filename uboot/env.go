@@ -28,7 +28,7 @@ func (s *Session) env(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("%q is no name of an environment variable", name)
 	}
 	out, err := s.run(ctx, "printenv "+name, nil)
-	if strings.Contains(out, `## Error: "`+name+`" not defined`) {
+	if errors.Is(err, ErrNotDefined) {
 		return "", fmt.Errorf("%w: %s", ErrNotDefined, name)
 	}
 	if err != nil {

@@ -25,7 +25,7 @@ type oldBoard struct {
 	autoboot func(b *oldBoard) (stopped bool)
 	before   string // what is printed before autoboot; "" is a banner
 	stamps   bool   // timestamps before lines
-	mute     bool   // the serial cable is not plugged in
+	mute     bool   // the serial cable is plugged in when the board is at its prompt
 	lineSize int    // CONFIG_SYS_CBSIZE
 	maxArgs  int    // CONFIG_SYS_MAXARGS
 	commands map[string]func(b *oldBoard, args []string)
@@ -161,6 +161,7 @@ func (b *oldBoard) run() {
 // readLine is the line editor; ok is false after Ctrl-C.
 func (b *oldBoard) readLine() (line string, ok bool) {
 	var buf []byte
+	b.mute = false
 	for {
 		switch key, _ := b.key(forever); {
 		case key == '\r' || key == '\n':
