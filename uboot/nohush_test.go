@@ -164,6 +164,26 @@ func TestNoHushHang(t *testing.T) {
 	})
 }
 
+// TestModernHush brings the values to a build whose hush takes single quotes as a
+// POSIX shell does.
+func TestModernHush(t *testing.T) {
+	for _, value := range []string{"plain", `back\slash`, `\`, `\\`, `it's \'`, `'\`, `a;b $x "q"  two`, `\n`} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &oldBoard{modern: true}
+			s := atPrompt(t, b)
+			if !s.Hush() {
+				t.Error("no hush was found")
+			}
+			for range 2 { // found out once, known from then on
+				if err := s.SetEnv(t.Context(), "x", value); err != nil || b.env["x"] != value {
+					t.Errorf("the board has %q, want %q: %v", b.env["x"], value, err)
+				}
+			}
+			answers(t, s)
+		})
+	}
+}
+
 // TestTruncated is for a build that prints no more than 100 characters at once
 // (CONFIG_SYS_PBSIZE).
 func TestTruncated(t *testing.T) {

@@ -28,6 +28,7 @@ type oldBoard struct {
 	mute     bool   // the serial cable is plugged in when the board is at its prompt
 	lineSize int    // CONFIG_SYS_CBSIZE
 	maxArgs  int    // CONFIG_SYS_MAXARGS
+	modern   bool   // with CONFIG_HUSH_MODERN_PARSER: words and quotes as in a POSIX shell
 	commands map[string]func(b *oldBoard, args []string)
 	env      map[string]string
 
@@ -192,6 +193,12 @@ func (b *oldBoard) runCommand(line string) bool {
 		b.print("## Command too long!\n")
 		return false
 	}
+	if b.modern {
+		for _, args := range modernWords(line) {
+			b.call(args)
+		}
+		return true
+	}
 	good := true
 	for line != "" {
 		end, quoted := 0, false
@@ -222,6 +229,48 @@ func (b *oldBoard) runCommand(line string) bool {
 		}
 	}
 	return good
+}
+
+// modernWords cuts a line into commands and their words as a POSIX shell does. The
+// status is always 0 and there are no variables.
+func modernWords(line string) (commands [][]string) {
+	var words []string
+	var word strings.Builder
+	begun := false
+	end := func() {
+		if begun {
+			words = append(words, word.String())
+		}
+		word.Reset()
+		begun = false
+	}
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == ' ':
+			end()
+		case c == ';':
+			end()
+			commands, words = append(commands, words), nil
+		case c == '\'':
+			begun = true
+			for i++; i < len(line) && line[i] != '\''; i++ {
+				word.WriteByte(line[i])
+			}
+		case c == '\\' && i+1 < len(line):
+			begun = true
+			i++
+			word.WriteByte(line[i])
+		case c == '$' && strings.HasPrefix(line[i:], "$?"):
+			begun = true
+			i++
+			word.WriteByte('0')
+		default:
+			begun = true
+			word.WriteByte(c)
+		}
+	}
+	end()
+	return append(commands, words)
 }
 
 // expand takes quotes and backslashes off and puts variables in, as the macros of

@@ -51,7 +51,11 @@ func TestTranscripts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, piece := range []int{0, 1, 13} {
+		pieces := []int{0, 13}
+		if b.name == "arm64" || b.name == "malta" {
+			pieces = append(pieces, 1) // which takes longest
+		}
+		for _, piece := range pieces {
 			t.Run(fmt.Sprintf("%s/%d", b.name, piece), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					port := newPlayback(tr, piece)

@@ -20,6 +20,7 @@ type Session struct {
 	cfg    config
 	prompt string
 	hush   bool
+	modern bool     // hush was found to be the parser of U-Boot 2024.01 and later
 	crc32  tristate // whether the build has the crc32 command
 	// endedLine says that the last command's output ended with a line break.
 	endedLine bool
