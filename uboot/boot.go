@@ -29,7 +29,7 @@ func (s *Session) boot(ctx context.Context, cmd string) error {
 	if cmd == "" {
 		return errors.New("the boot command is empty")
 	}
-	ctx, cancel := s.limit(ctx)
+	ctx, cancel := limit(ctx, s.cfg.timeout)
 	defer cancel()
 	typed, err := s.fit(ctx, cmd)
 	if err != nil {

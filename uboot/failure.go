@@ -24,14 +24,26 @@ func fatal() []failure {
 // passed are the signs of an operating system.
 var passedText = regexp.MustCompile(`Starting kernel \.\.\.|Linux version \d|Booting Linux on physical CPU|EFI stub: `)
 
-// networkFailures are what dhcp and tftpboot print instead of ending.
+// networkFailures are what dhcp and tftpboot print when they fail. A PHY that does
+// not work comes last: another interface may have been tried after it.
 func networkFailures() []failure {
 	return []failure{
-		{regexp.MustCompile(`No ethernet found|Could not initialize PHY|No working controllers found`), ErrNoEthernet},
-		{regexp.MustCompile(`ARP Retry count exceeded`), ErrNoServer},
 		{regexp.MustCompile(`TFTP error: '[^'\r\n]*' \(\d+\)|TFTP error: [^\r\n]*\(\d+\)`), ErrTFTP},
+		{regexp.MustCompile(`ARP Retry count exceeded`), ErrNoServer},
 		{regexp.MustCompile(`TFTP server died`), ErrNoServer},
-		{regexp.MustCompile(`Retry count exceeded; starting again|Retry time exceeded; starting again`), ErrNoServer},
+		{regexp.MustCompile(`Retry (?:count|time) exceeded`), ErrNoServer},
+		{regexp.MustCompile(`No ethernet found|Could not initialize PHY`), ErrNoEthernet},
+	}
+}
+
+// networkLoops end dhcp and tftpboot on builds where they never give up
+// (net/net.c, net_start_again; $netretry). The first time that U-Boot starts
+// again, it may do so on another interface, so it is the second that counts. A
+// server's refusal will be the same again.
+func networkLoops() []failure {
+	return []failure{
+		{regexp.MustCompile(`TFTP error: [^\r\n]*\(\d+\)\r*\n+Starting again`), ErrTFTP},
+		{regexp.MustCompile(`; starting again(?s:.*); starting again`), ErrNoServer},
 	}
 }
 
