@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -27,7 +28,19 @@ func tarGz(tb testing.TB, entries ...entry) []byte {
 	tb.Helper()
 	var b bytes.Buffer
 	gz := gzip.NewWriter(&b)
-	tw := tar.NewWriter(gz)
+	if _, err := gz.Write(tarOf(tb, entries...)); err != nil {
+		tb.Fatal(err)
+	}
+	if err := gz.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func tarOf(tb testing.TB, entries ...entry) []byte {
+	tb.Helper()
+	var b bytes.Buffer
+	tw := tar.NewWriter(&b)
 	for _, e := range entries {
 		h := tar.Header{Typeflag: e.flag, Name: e.name, Linkname: e.to, Mode: 0o644, Size: int64(len(e.content))}
 		if err := tw.WriteHeader(&h); err != nil {
@@ -37,10 +50,20 @@ func tarGz(tb testing.TB, entries ...entry) []byte {
 			tb.Fatal(err)
 		}
 	}
-	if err := errors.Join(tw.Close(), gz.Close()); err != nil {
+	if err := tw.Close(); err != nil {
 		tb.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+func zstdOf(tb testing.TB, data []byte) []byte {
+	tb.Helper()
+	enc, err := zstd.NewWriter(nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer enc.Close()
+	return enc.EncodeAll(data, nil)
 }
 
 // entry is one entry of a tar.
@@ -102,6 +125,10 @@ func TestHostileBundles(t *testing.T) {
 	for i := range 5000 {
 		manyFiles = append(manyFiles, file(fmt.Sprintf("data/%d", i), ""))
 	}
+	zstdBomb := zstdOf(t, tarOf(t, file("data/zeros", string(make([]byte, 80<<20)))))
+	// A frame header that asks for a window of 1 GiB (RFC 8878, 3.1.1.1.2), and
+	// an empty last block.
+	hugeWindow := []byte("\x28\xb5\x2f\xfd\x00\xa0\x01\x00\x00")
 	tests := []struct {
 		name   string
 		layers []testLayer
@@ -128,7 +155,11 @@ func TestHostileBundles(t *testing.T) {
 		{"tar entry outside of its folder", []testLayer{manifestLayer, folder("data", tarGz(t, file("manifest.yaml", "x")))}, bundle.ErrUnsafePath, "outside of its folder"},
 		{"tar entry twice", []testLayer{manifestLayer, folder("data", tarGz(t, file("data/a", "x"), file("data/a", "y")))}, bundle.ErrDuplicatePath, "twice"},
 		{"folder that is no tar", []testLayer{manifestLayer, folder("data", bytes.Repeat([]byte("no tar"), 1000))}, nil, "tar"},
-		{"folder packed with zstd", []testLayer{manifestLayer, folder("data", []byte("\x28\xb5\x2f\xfd and more"))}, nil, "packed with zstd"},
+		{"folder that is no zstd", []testLayer{manifestLayer, folder("data", []byte("\x28\xb5\x2f\xfd and more"))}, nil, "data"},
+		{"folder that is cut off in zstd", []testLayer{manifestLayer, folder("data", zstdBomb[:len(zstdBomb)/2])}, nil, "data"},
+		{"decompression bomb in zstd", []testLayer{manifestLayer, folder("data", zstdBomb)}, bundle.ErrTooLarge, "decompression bomb"},
+		{"symlink in zstd", []testLayer{manifestLayer, folder("data", zstdOf(t, tarOf(t, link(tar.TypeSymlink, "data/k", "/etc/passwd"))))}, bundle.ErrUnsafePath, "is a link"},
+		{"zstd window that takes all memory", []testLayer{manifestLayer, folder("data", hugeWindow)}, nil, "window size exceeded"},
 		{"folder with the wrong inner digest", []testLayer{manifestLayer, {title: "data", data: tarGz(t, file("data/k", "x")), notes: map[string]string{
 			"io.deis.oras.content.unpack": "true", "io.deis.oras.content.digest": string(digest.FromString("other"))}}}, bundle.ErrDigest, "tar inside"},
 		{"decompression bomb", []testLayer{manifestLayer, folder("data", bomb(t, 80<<20))}, bundle.ErrTooLarge, "decompression bomb"},
@@ -258,6 +289,14 @@ func TestLyingRegistry(t *testing.T) {
 	t.Run("layer that ends early", func(t *testing.T) {
 		ref := liar(t, ocispec.MediaTypeImageManifest, ociManifest(t, titled("manifest.yaml", want, 17)), serve("what"))
 		refused(t, ref, bundle.ErrDigest, "4 bytes")
+	})
+	t.Run("flasher manifest of 1 GB", func(t *testing.T) {
+		blobs := map[digest.Digest]func(http.ResponseWriter){want: func(w http.ResponseWriter) {
+			t.Error("it was fetched")
+			w.WriteHeader(http.StatusNotFound)
+		}}
+		ref := liar(t, ocispec.MediaTypeImageManifest, ociManifest(t, titled("manifest.yaml", want, 1000000000)), blobs)
+		refused(t, ref, bundle.ErrTooLarge, `"manifest.yaml" announces 1000000000 bytes of YAML`)
 	})
 	t.Run("OCI manifest of 1 GB", func(t *testing.T) {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/dutflash/dutflash/bundle"
+	"github.com/dutflash/dutflash/internal/testtool"
 )
 
 // smallFiles is the small bundle as files.
@@ -206,8 +208,14 @@ func TestFolderLayers(t *testing.T) {
 	}
 	push(t, host, "b", "oras", manifestLayer, folder("data", data))
 	push(t, host, "b", "oras-py", manifestLayer, plain("data", data))
+	for suffix, mediaType := range map[string]string{"-zstd": ocispec.MediaTypeImageLayerZstd, "-zstd-as-gzip": ocispec.MediaTypeImageLayerGzip} {
+		packed := folder("data", tarZstd(t, smallFiles()))
+		packed.mediaType = mediaType
+		push(t, host, "b", "marked"+suffix, manifestLayer, packed)
+	}
+	push(t, host, "b", "media-type-zstd", manifestLayer, testLayer{title: "data", data: tarZstd(t, smallFiles()), mediaType: ocispec.MediaTypeImageLayerZstd})
 	push(t, host, "b", "all", folder(".", tarGz(t, file("./manifest.yaml", smallManifest), file("./data/kernel", kernel), file("./data/dtbs/a.dtb", "dtb"))))
-	for _, tag := range []string{"oras", "oras-py", "all"} {
+	for _, tag := range []string{"oras", "oras-py", "all", "marked-zstd", "marked-zstd-as-gzip", "media-type-zstd"} {
 		t.Run(tag, func(t *testing.T) {
 			dir := t.TempDir()
 			same(t, open(t, host+"/b:"+tag, bundle.WithCacheDir(dir)), bundle.KindRegistry, true)
@@ -219,12 +227,27 @@ func TestFolderLayers(t *testing.T) {
 			same(t, open(t, host+"/b:"+tag, bundle.WithCacheDir(dir), bundle.WithOffline()), bundle.KindRegistry, true)
 		})
 	}
-	// A tar.gz that is meant as a file stays one.
-	layers := append(smallBundle(), plain("data/rootfs.tar.gz", data))
+	// A tar.gz or tar.zst that is meant as a file stays one.
+	layers := append(smallBundle(), plain("data/rootfs.tar.gz", data),
+		testLayer{title: "data/rootfs.tar.zst", data: []byte("zstd"), mediaType: ocispec.MediaTypeImageLayerZstd})
 	push(t, host, "b", "file", layers...)
-	if got := read(t, open(t, host+"/b:file", bundle.WithCacheDir(t.TempDir())), "data/rootfs.tar.gz"); got != string(data) {
+	b := open(t, host+"/b:file", bundle.WithCacheDir(t.TempDir()))
+	if read(t, b, "data/rootfs.tar.gz") != string(data) || read(t, b, "data/rootfs.tar.zst") != "zstd" {
 		t.Error("the file was changed")
 	}
+}
+
+// tarZstd packs the folder data with the real tar and zstd.
+func tarZstd(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	tarCmd := testtool.Need(t, "tar", "apt-get install tar")
+	testtool.Need(t, "zstd", "apt-get install zstd")
+	cmd := exec.CommandContext(t.Context(), tarCmd, "-C", writeDir(t, t.TempDir(), files), "--use-compress-program=zstd -19", "-cf", "-", "data")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func TestOtherManifestForms(t *testing.T) {

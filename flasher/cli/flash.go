@@ -16,18 +16,18 @@ import (
 // flashFlags are the flags of flash: the seed's, those of Jumpstarter's present
 // release, and ours.
 type flashFlags struct {
-	target, partition             string
-	parts                         []string
-	sum, sumFile, bundle, bmap    string
-	moveGPT, noBmap               bool
-	variant, kernel, initram, dtb string
-	method, verify                string
-	cacert, bearer                string
-	headers                       []string
-	insecure, json                bool
-	powerOff, keepOn, writeAll    bool
-	exporterHTTP                  bool
-	retries                       int
+	overrideFlags
+	target, partition          string
+	parts                      []string
+	sum, sumFile, bundle, bmap string
+	moveGPT, noBmap            bool
+	method, verify             string
+	cacert, bearer             string
+	headers                    []string
+	insecure, json             bool
+	powerOff, keepOn, writeAll bool
+	exporterHTTP               bool
+	retries                    int
 }
 
 func flashCommand(s *shared) *cobra.Command {
@@ -60,10 +60,7 @@ OCI_USERNAME and OCI_PASSWORD.`,
 	flags.StringVar(&f.sumFile, "os-image-checksum-file", "", "file with that checksum, as sha256sum writes it")
 	flags.StringVar(&f.bundle, "force-flash-bundle", "", "flasher bundle to use in place of the board's")
 	flags.BoolVar(&f.exporterHTTP, "force-exporter-http", false, "have this host serve the image, also where FILE is a URL (it always does)")
-	flags.StringVar(&f.variant, "variant", "", "DTB variant of the bundle")
-	flags.StringVar(&f.kernel, "kernel", "", "kernel to load in place of the bundle's: a path or a URL")
-	flags.StringVar(&f.initram, "initram", "", "the same for the initramfs")
-	flags.StringVar(&f.dtb, "dtb", "", "the same for the DTB")
+	f.overrideFlags.add(cmd)
 	flags.StringVar(&f.method, "method", string(flasher.MethodAuto), "how the image gets onto the disk: auto, extents or stream")
 	flags.StringVar(&f.verify, "verify", string(flasher.VerifyFull), "what is read back: full or none")
 	flags.BoolVar(&f.writeAll, "write-all", false, "write everything, also what is on the disk already")
@@ -180,17 +177,7 @@ func (f *flashFlags) options() ([]flasher.Option, error) {
 		flasher.WithPowerOff(f.powerOff && !f.keepOn), flasher.WithRetries(f.retries),
 		flasher.WithMethod(flasher.Method(f.method)), flasher.WithVerify(flasher.Verify(f.verify)),
 	}
-	if f.variant != "" {
-		opts = append(opts, flasher.WithVariant(f.variant))
-	}
-	for _, o := range []struct {
-		ref string
-		use func(string) flasher.Option
-	}{{f.kernel, flasher.UseKernel}, {f.initram, flasher.UseInitram}, {f.dtb, flasher.UseDTB}} {
-		if o.ref != "" {
-			opts = append(opts, o.use(o.ref))
-		}
-	}
+	opts = append(opts, f.overrideFlags.options()...)
 	if f.writeAll {
 		opts = append(opts, flasher.WithWriteAll())
 	}

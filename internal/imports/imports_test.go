@@ -20,7 +20,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"busybox": {ours: []string{"transport/console"}, modules: []string{"github.com/Netflix/go-expect"}},
 	"bundle": {modules: []string{
 		"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
-		"go.yaml.in/yaml/v3", "golang.org/x/sys", "golang.org/x/sync",
+		"go.yaml.in/yaml/v3", "github.com/klauspost/compress", "golang.org/x/sys", "golang.org/x/sync",
 	}},
 	"power":              {},
 	"power/tasmota":      {ours: []string{"power", "power/internal/web"}, modules: []string{"github.com/eclipse/paho.mqtt.golang"}},
