@@ -12,12 +12,12 @@ type failure struct {
 }
 
 // fatal messages end a session whatever is waited for. The banner is no proof of
-// a reset, since the version command prints it; the memory line after it is.
+// a reset, since the version command prints it; the memory line after it is. What
+// may be in a variable's value counts at the beginning of a line only.
 func fatal() []failure {
 	return []failure{
-		{regexp.MustCompile(`(?:^|[\r\n])(?:(?:` + stampText + `)?(?:U-Boot SPL 20\d\d|DRAM: +[\d<]))`), ErrReset},
-		{regexp.MustCompile(`"(?:Synchronous Abort|Error)" handler|Please RESET the board|(?:^|[\r\n])(?:Unhandled exception: |Ooops:)|undefined instruction\r?\n|data abort\r?\n|prefetch abort\r?\n`), ErrCrash},
-		{regexp.MustCompile(`Resetting CPU|resetting \.\.\.`), ErrReset},
+		{regexp.MustCompile(`(?:^|[\r\n])(?:(?:` + stampText + `)?(?:U-Boot SPL 20\d\d|DRAM: +[\d<]|Resetting CPU|resetting \.\.\.))`), ErrReset},
+		{regexp.MustCompile(`"(?:Synchronous Abort|Error)" handler|### ERROR ### Please RESET the board|(?:^|[\r\n])(?:Unhandled exception: |Ooops:)|undefined instruction\r?\n|data abort\r?\n|prefetch abort\r?\n`), ErrCrash},
 	}
 }
 

@@ -60,7 +60,7 @@ func tftp(ctx context.Context, s *uboot.Session) error {
 }
 
 // loading is what precedes the fate of a transfer.
-const loading = "Using FEC ETHERNET device\nTFTP from server 10.0.0.1; our IP address is 10.0.0.2\nFilename 'kernel.img'.\nLoad address: 0x20800000\nLoading: "
+const loading = "Using FEC ETHERNET device\nTFTP from server 10.0.0.1; our IP address is 10.0.0.2\nFilename 'kernel.img'.\nLoad address: 0x20800000\nLoading: *\b"
 
 // TestFailures goes through what can go wrong: each has its sentinel, its step, and
 // the console lines that show it.
@@ -112,11 +112,11 @@ func TestFailures(t *testing.T) {
 		{name: "no address from DHCP", command: "dhcp", behave: says("DHCP client bound to address 0.0.0.0\n"), do: dhcp, op: "dhcp",
 			is: []error{uboot.ErrNoDHCP}, tail: "ipaddr=0.0.0.0"},
 
-		{name: "missing file", command: "tftpboot", behave: says(loading + "*\nTFTP error: 'File not found' (1)\nNot retrying...\n"), do: tftp, op: "tftp",
+		{name: "missing file", command: "tftpboot", behave: says(loading + "\nTFTP error: 'File not found' (1)\nNot retrying...\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrTFTP}, tail: "File not found"},
-		{name: "missing file, old words", command: "tftpboot", behave: startsAgain(loading + "*\nTFTP error: 'File not found' (1)\nStarting again\n\n"), do: tftp, op: "tftp",
+		{name: "missing file, old words", command: "tftpboot", behave: startsAgain(loading + "\nTFTP error: 'File not found' (1)\nStarting again\n\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrTFTP}, tail: "File not found"},
-		{name: "no ARP answer", command: "tftpboot", behave: startsAgain(loading + "*\nARP Retry count exceeded; starting again\n"), do: tftp, op: "tftp",
+		{name: "no ARP answer", command: "tftpboot", behave: startsAgain(loading + "\nARP Retry count exceeded; starting again\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrNoServer}, tail: "ARP Retry"},
 		{name: "no TFTP server", command: "tftpboot", behave: startsAgain(loading + "T T T T T T \nRetry count exceeded; starting again\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrNoServer}, tail: "Retry count"},
@@ -151,6 +151,8 @@ func TestFailures(t *testing.T) {
 			is: []error{uboot.ErrCrash}, tail: "undefined instruction", isGone: true},
 		{name: "reset while booting", command: "bootm", behave: dies("## Booting kernel\n\n\nU-Boot SPL 2022.04\n"), do: boot("bootm"), op: "boot",
 			is: []error{uboot.ErrReset}, tail: "SPL", isGone: true},
+		{name: "not an image, and hangs", command: "bootm", behave: dies("Wrong Image Format for bootm command\nplease reset\n"), do: boot("bootm"), op: "boot",
+			is: []error{uboot.ErrBadImage, context.DeadlineExceeded}, tail: "Wrong Image", isGone: true},
 		{name: "boots without a word", command: "bootm", behave: dies("## Booting kernel from Legacy Image\n"), do: boot("bootm"), op: "boot",
 			is: []error{context.DeadlineExceeded}, tail: "Booting kernel", isGone: true},
 
@@ -245,6 +247,15 @@ func TestBoot(t *testing.T) {
 	t.Run("quiet, and it comes back", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := &oldBoard{commands: map[string]func(*oldBoard, []string){"bootm": says("Bad Magic Number\n")}}
+			s := atPrompt(t, b, uboot.WithQuietBoot(5*time.Second))
+			if err := s.Boot(t.Context(), "bootm 20800000"); !errors.Is(err, uboot.ErrBadImage) {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("quiet, but for a failure", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := &oldBoard{commands: map[string]func(*oldBoard, []string){"bootm": dies("Bad Magic Number\n")}}
 			s := atPrompt(t, b, uboot.WithQuietBoot(5*time.Second))
 			if err := s.Boot(t.Context(), "bootm 20800000"); !errors.Is(err, uboot.ErrBadImage) {
 				t.Error(err)

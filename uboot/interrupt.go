@@ -92,29 +92,65 @@ func (s *Session) interrupt(ctx context.Context, heard *bool) error {
 		} else {
 			quiet++
 		}
+		saw, text := sign(-1), ""
 		switch {
 		case ctx.Err() != nil:
 			return ended(ctx)
-		case err != nil && !errors.Is(err, context.DeadlineExceeded):
+		case err == nil:
+			saw, text = sign(m.Index), m.Text
+		case !errors.Is(err, context.DeadlineExceeded):
 			return err
-		case err == nil && (m.Index == 1 || m.Index == 2):
-			return fmt.Errorf("%w: %s", ErrPastBootloader, clip(m.Text))
-		case err == nil && m.Index == 3:
+		}
+		if saw == signPrompt || saw < 0 && *heard && quiet >= quietKeys {
+			dropped, err := s.prove(ctx)
+			if err == nil || s.con.Err() != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return ended(ctx)
+			}
+			quiet = 0
+			saw, text = s.missed(dropped)
+		}
+		switch saw {
+		case signSystem, signLogin:
+			return fmt.Errorf("%w: %s", ErrPastBootloader, clip(text))
+		case signPassword:
 			if passwords++; s.cfg.password == "" || passwords > passwordTries {
 				return s.refused(passwords)
 			}
 			if err := s.con.SendLine(ctx, s.cfg.password); err != nil {
 				return err
 			}
-		case err == nil && m.Index == 4:
+		case signAutoboot:
 			send = true
-		case err == nil || (*heard && quiet >= quietKeys):
-			if err := s.prove(ctx); err == nil || ctx.Err() != nil {
-				return err
-			}
-			quiet = 0
 		}
 	}
+}
+
+// sign is what the output says of the board's state.
+type sign int
+
+const (
+	signPrompt sign = iota
+	signSystem
+	signLogin
+	signPassword
+	signAutoboot
+)
+
+// missed finds the sign in output that was dropped in vain; a prompt is none there,
+// because it did not answer.
+func (s *Session) missed(dropped string) (saw sign, text string) {
+	for i, p := range []*regexp.Regexp{passedText, loginText, passwordText} {
+		if text = p.FindString(dropped); text != "" {
+			return signSystem + sign(i), text
+		}
+	}
+	if s.cfg.autobootText != "" && strings.Contains(dropped, s.cfg.autobootText) {
+		return signAutoboot, s.cfg.autobootText
+	}
+	return -1, ""
 }
 
 var (
@@ -155,31 +191,32 @@ func (s *Session) within(ctx context.Context, d time.Duration, opts ...expect.Ex
 // emulated board is slower than any hardware.
 const proveTime = 3 * time.Second
 
-// prove empties the line buffer and has U-Boot print a marker.
-func (s *Session) prove(ctx context.Context) error {
+// prove empties the line buffer and has U-Boot print a marker. What the board had
+// printed before is dropped.
+func (s *Session) prove(ctx context.Context) (dropped string, err error) {
 	// An ESC that is left over swallows the next character as part of an
 	// escape sequence, so one Ctrl-C is not enough.
 	for range 3 {
 		if err := s.con.Send(ctx, "\x03"); err != nil {
-			return err
+			return "", err
 		}
 		if _, err := s.within(ctx, 50*time.Millisecond, expect.String("\x00no such text\x00")); !errors.Is(err, context.DeadlineExceeded) {
-			return err
+			return "", err
 		}
 	}
-	s.con.Discard()
+	dropped = s.con.Discard()
 	m := s.newMarker()
 	if err := s.con.SendLine(ctx, fmt.Sprintf("echo '%s''%s'$?'%s'", m.head, m.tail, m.head)); err != nil {
-		return err
+		return dropped, err
 	}
 	hit, err := s.within(ctx, proveTime, expect.Regexp(m.last()))
 	if err != nil {
-		return err
+		return dropped, err
 	}
 	s.hush, s.lost = hit.Groups[1] != "$?", false
 	s.stamped = stamp.MatchString(hit.Before[strings.LastIndexByte(hit.Before, '\n')+1:])
 	s.prompt = s.learnPrompt(ctx)
-	return nil
+	return dropped, nil
 }
 
 // prompts are those of the configuration and one that was learnt before.

@@ -236,6 +236,18 @@ func TestAutobootText(t *testing.T) {
 	}
 }
 
+// TestBootsWhileProving has the board boot at the very time when a marker is tried
+// on it, because it was silent for a while; that must not be missed.
+func TestBootsWhileProving(t *testing.T) {
+	for d := 2900 * time.Millisecond; d < 3500*time.Millisecond; d += 10 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			late := func(b *oldBoard) bool { time.Sleep(d); return false }
+			_, err := interrupt(t, &oldBoard{autoboot: late})
+			wantError(t, err, uboot.ErrPastBootloader, "interrupt", "Starting kernel")
+		})
+	}
+}
+
 // TestAtPromptAlready opens the console when the board has long said what it had
 // to say.
 func TestAtPromptAlready(t *testing.T) {

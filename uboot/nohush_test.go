@@ -35,6 +35,7 @@ func TestNoHushRun(t *testing.T) {
 		{"no line break at the end", `echo no line\\c`, "no line", nil, false},
 		{"prompts in the output", "echo '=> '; echo #", "=>\n#", nil, false},
 		{"variables", "setenv x 5; echo ${x} $(x) $x", "5 5 $x", nil, false},
+		{"what a reset looks like, in a value", "setenv x 'echo resetting ...; reset'; printenv x", "x=echo resetting ...; reset", nil, false},
 		{"quotes and backslashes", `echo 'a;b' c\;d \$x \\ 'e\f'`, `a;b c;d $x \ e\f`, nil, false},
 		{"what a marker looks like", "echo 'BCGHJKMP''QSTUVXYZ'$?", "BCGHJKMPQSTUVXYZ$?", nil, false},
 		{"unknown command", "frobnicate", "Unknown command 'frobnicate' - try 'help'", uboot.ErrUnknownCommand, true},

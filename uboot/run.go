@@ -223,7 +223,7 @@ func (s *Session) recover(cause error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), recoverTime)
 	defer cancel()
 	for {
-		err := s.prove(ctx)
+		_, err := s.prove(ctx)
 		if err == nil {
 			return cause
 		}

@@ -36,7 +36,7 @@ var (
 	transferred = regexp.MustCompile(`Bytes transferred = (\d+)`)
 	crcResult   = regexp.MustCompile(`==> ([0-9a-fA-F]{8})`)
 	// stalled is a transfer whose last sign is a timeout.
-	stalled  = regexp.MustCompile(`Loading: [*#T\s]*T\s*$`)
+	stalled  = regexp.MustCompile(`(?s)Loading: .*[*#T\x08\s]T\s*$`)
 	safeWord = regexp.MustCompile(`^[A-Za-z0-9_.,:/+@%={}$-]+$`)
 )
 
