@@ -3,7 +3,6 @@ package bundle_test
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,71 +14,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/dutflash/dutflash/bundle"
 )
-
-// tarGz packs entries as oras packs a folder.
-func tarGz(tb testing.TB, entries ...entry) []byte {
-	tb.Helper()
-	var b bytes.Buffer
-	gz := gzip.NewWriter(&b)
-	if _, err := gz.Write(tarOf(tb, entries...)); err != nil {
-		tb.Fatal(err)
-	}
-	if err := gz.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func tarOf(tb testing.TB, entries ...entry) []byte {
-	tb.Helper()
-	var b bytes.Buffer
-	tw := tar.NewWriter(&b)
-	for _, e := range entries {
-		h := tar.Header{Typeflag: e.flag, Name: e.name, Linkname: e.to, Mode: 0o644, Size: int64(len(e.content))}
-		if err := tw.WriteHeader(&h); err != nil {
-			tb.Fatal(err)
-		}
-		if _, err := io.WriteString(tw, e.content); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	if err := tw.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-func zstdOf(tb testing.TB, data []byte) []byte {
-	tb.Helper()
-	enc, err := zstd.NewWriter(nil)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer enc.Close()
-	return enc.EncodeAll(data, nil)
-}
-
-// entry is one entry of a tar.
-type entry struct {
-	flag              byte
-	name, content, to string
-}
-
-func file(name, content string) entry { return entry{tar.TypeReg, name, content, ""} }
-
-func link(flag byte, name, to string) entry { return entry{flag, name, "", to} }
-
-func folder(title string, data []byte) testLayer {
-	return testLayer{title: title, mediaType: ocispec.MediaTypeImageLayerGzip, data: data,
-		notes: map[string]string{"io.deis.oras.content.unpack": "true"}}
-}
 
 var manifestLayer = testLayer{title: "manifest.yaml", mediaType: "application/yaml", data: []byte(smallManifest)}
 
@@ -88,31 +28,6 @@ func announced(title string, data []byte, size int64, d digest.Digest) testLayer
 	return testLayer{title: title, data: data, desc: &ocispec.Descriptor{MediaType: "application/octet-stream",
 		Digest: d, Size: size, Annotations: map[string]string{ocispec.AnnotationTitle: title}}}
 }
-
-// bomb is a folder layer of zero bytes, which compress a thousandfold.
-func bomb(tb testing.TB, size int64) []byte {
-	tb.Helper()
-	var b bytes.Buffer
-	gz, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tw := tar.NewWriter(gz)
-	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "data/zeros", Mode: 0o644, Size: size}); err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := io.CopyN(tw, zeroReader{}, size); err != nil {
-		tb.Fatal(err)
-	}
-	if err := errors.Join(tw.Close(), gz.Close()); err != nil {
-		tb.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-type zeroReader struct{}
-
-func (zeroReader) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestHostileBundles(t *testing.T) {
 	host := startRegistry(t, nil)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/dutflash/dutflash/bundle"
-	"github.com/dutflash/dutflash/internal/testtool"
 )
 
 // smallFiles is the small bundle as files.
@@ -197,57 +195,6 @@ func TestLayouts(t *testing.T) {
 	if _, err := bundle.Open(t.Context(), layout+":v2", bundle.WithCacheDir(t.TempDir())); !errors.Is(err, bundle.ErrDigest) {
 		t.Errorf("damaged layout: %v", err)
 	}
-}
-
-func TestFolderLayers(t *testing.T) {
-	host := startRegistry(t, nil)
-	kernel := string(smallBundle()[1].data)
-	data := tarGz(t, link('5', "data", ""), file("data/kernel", kernel), link('5', "data/dtbs/", ""), file("data/dtbs/a.dtb", "dtb"))
-	plain := func(title string, data []byte) testLayer { // as oras-py marks folders: by media type alone
-		return testLayer{title: title, data: data, mediaType: ocispec.MediaTypeImageLayerGzip}
-	}
-	push(t, host, "b", "oras", manifestLayer, folder("data", data))
-	push(t, host, "b", "oras-py", manifestLayer, plain("data", data))
-	for suffix, mediaType := range map[string]string{"-zstd": ocispec.MediaTypeImageLayerZstd, "-zstd-as-gzip": ocispec.MediaTypeImageLayerGzip} {
-		packed := folder("data", tarZstd(t, smallFiles()))
-		packed.mediaType = mediaType
-		push(t, host, "b", "marked"+suffix, manifestLayer, packed)
-	}
-	push(t, host, "b", "media-type-zstd", manifestLayer, testLayer{title: "data", data: tarZstd(t, smallFiles()), mediaType: ocispec.MediaTypeImageLayerZstd})
-	push(t, host, "b", "all", folder(".", tarGz(t, file("./manifest.yaml", smallManifest), file("./data/kernel", kernel), file("./data/dtbs/a.dtb", "dtb"))))
-	for _, tag := range []string{"oras", "oras-py", "all", "marked-zstd", "marked-zstd-as-gzip", "media-type-zstd"} {
-		t.Run(tag, func(t *testing.T) {
-			dir := t.TempDir()
-			same(t, open(t, host+"/b:"+tag, bundle.WithCacheDir(dir)), bundle.KindRegistry, true)
-			same(t, open(t, host+"/b:"+tag, bundle.WithCacheDir(dir), bundle.WithOffline()), bundle.KindRegistry, true)
-			// A file that was lost from the cache is unpacked again, without the registry.
-			if err := os.Remove(blobPath(dir, []byte(kernel))); err != nil {
-				t.Fatal(err)
-			}
-			same(t, open(t, host+"/b:"+tag, bundle.WithCacheDir(dir), bundle.WithOffline()), bundle.KindRegistry, true)
-		})
-	}
-	// A tar.gz or tar.zst that is meant as a file stays one.
-	layers := append(smallBundle(), plain("data/rootfs.tar.gz", data),
-		testLayer{title: "data/rootfs.tar.zst", data: []byte("zstd"), mediaType: ocispec.MediaTypeImageLayerZstd})
-	push(t, host, "b", "file", layers...)
-	b := open(t, host+"/b:file", bundle.WithCacheDir(t.TempDir()))
-	if read(t, b, "data/rootfs.tar.gz") != string(data) || read(t, b, "data/rootfs.tar.zst") != "zstd" {
-		t.Error("the file was changed")
-	}
-}
-
-// tarZstd packs the folder data with the real tar and zstd.
-func tarZstd(t *testing.T, files map[string]string) []byte {
-	t.Helper()
-	tarCmd := testtool.Need(t, "tar", "apt-get install tar")
-	testtool.Need(t, "zstd", "apt-get install zstd")
-	cmd := exec.CommandContext(t.Context(), tarCmd, "-C", writeDir(t, t.TempDir(), files), "--use-compress-program=zstd -19", "-cf", "-", "data")
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 func TestOtherManifestForms(t *testing.T) {
