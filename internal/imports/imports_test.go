@@ -46,7 +46,10 @@ var rules = map[string]struct{ ours, modules []string }{
 			"uboot", "busybox", "bundle", "power",
 			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents", "internal/gpt",
 		},
-		modules: []string{"github.com/Netflix/go-expect"},
+		modules: []string{
+			"github.com/Netflix/go-expect",
+			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", // what a dump was compressed with on the board
+		},
 	},
 	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
