@@ -96,9 +96,9 @@ func (s *Shell) await(c *kernel.Process) int {
 		case <-c.Done():
 			status, sig := c.Status()
 			switch {
-			case sig == kernel.SIGINT && s.interactive:
+			case sig == kernel.SIGINT && s.control:
 				// The terminal has told the job only.
-				if s.p.Signal(sig); s.traps["INT"] == "" {
+				if s.p.Signal(sig); s.interactive && s.traps["INT"] == "" {
 					s.flow = aborting
 				}
 			case sig != 0 && sig != kernel.SIGINT && sig != kernel.SIGPIPE:
@@ -157,7 +157,13 @@ func (s *Shell) background(st *syntax.Stmt) {
 	s.addJob([]*kernel.Process{c}, st)
 	s.lastBg = c.PID
 	s.status = 0
-	s.p.K.Go(func() { c.Exit(sub.only(st)) })
+	parent, reading := s.p, s.reading
+	s.p.K.Go(func() {
+		c.Exit(sub.only(st))
+		if reading != nil && reading.CompareAndSwap(waitsForLine, childEnded) {
+			parent.Interrupt()
+		}
+	})
 }
 
 // only runs the one command for which a subshell was made, and returns its

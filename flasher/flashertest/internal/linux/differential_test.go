@@ -299,6 +299,26 @@ func status(t *testing.T, err error) int {
 	return 0
 }
 
+// TestBackgroundJobThatEndsMeanwhile is about a weakness of busybox 1.35: without
+// line editing a job's end is the end of the input for a shell that waits for a
+// line. Whatever our session makes of it, it must be the same in both worlds.
+func TestBackgroundJobThatEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	outcome := func(s *busybox.Shell) (string, bool) {
+		if _, err := s.Run(testContext(t), "x=5; sleep 0.3 &"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		out, err := s.Run(testContext(t), "echo x is $x")
+		return out, errors.Is(err, busybox.ErrShellLost)
+	}
+	wantOut, wantLost := outcome(realSession(t))
+	gotOut, gotLost := outcome(session(t, linux.Config{}))
+	if gotOut != wantOut || gotLost != wantLost {
+		t.Errorf("simulation: %q, shell lost: %v; real busybox: %q, %v", gotOut, gotLost, wantOut, wantLost)
+	}
+}
+
 func TestScriptsGiveTheSameAsOnRealBusybox(t *testing.T) {
 	real := realSession(t)
 	var dialer net.Dialer
