@@ -209,6 +209,28 @@ if true; then echo x
 ----
 echo "unterminated
 ----
+if
+----
+if true; then
+----
+while
+----
+while true; do
+----
+{ echo a
+----
+(echo a
+----
+echo a |
+----
+echo a; fi
+----
+echo a;; echo b
+----
+echo $(echo a; (
+----
+f() {
+----
 echo a; )
 ----
 case x in x) echo y
