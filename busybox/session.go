@@ -235,8 +235,9 @@ func (s *Shell) inner(ctx context.Context, start string) error {
 	name := word()
 	start = strings.ReplaceAll(start, "NAME", name)
 	// _fx is set in the outer shell only, so that these lines may be repeated.
+	// ash has what it runs ignore Ctrl-\ as it does itself, unless it is trapped.
 	setup := "[ -z \"$_fx\" ]||{ PS1= PS2= ENV= " + start + ";_fq=$?;}\n" +
-		"[ -n \"$_fx\" ]||_fn=" + name + " _fq= _fd= _fs= _fy=- _fv=- _fc= _fp=\n"
+		"[ -n \"$_fx\" ]||{ _fn=" + name + " _fq= _fd= _fs= _fy=- _fv=- _fc= _fp=;trap : 3;}\n"
 	m := newMark()
 	var a answer
 	err := s.converse(ctx, tries, setup+m.question(), func(text string) bool {

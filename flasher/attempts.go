@@ -108,6 +108,7 @@ func (o *operation) dropBoard() error {
 func retryable(err error) bool {
 	for _, final := range []error{
 		ErrConfig, ErrNoServerAddress, ErrVerify, ErrPartitionTable,
+		ErrDeviceRead, ErrDumpWriter, ErrDumpTransfer,
 		extents.ErrVerify, extents.ErrWrite, extents.ErrRead,
 		busybox.ErrLoginIncorrect, context.Canceled,
 	} {
@@ -120,7 +121,7 @@ func retryable(err error) bool {
 		return false
 	}
 	switch own.Step {
-	case StepConsole, StepPower, StepBootloader, StepNetwork, StepLoad, StepBoot, StepLogin, StepShell, StepWrite, StepSync:
+	case StepConsole, StepPower, StepBootloader, StepNetwork, StepLoad, StepBoot, StepLogin, StepShell, StepWrite, StepSync, StepDump:
 		return true
 	case StepTarget, StepPreflash, StepVerify, StepTable:
 		// A command that ran and failed will fail again; a board that was

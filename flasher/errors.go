@@ -30,6 +30,7 @@ const (
 	StepWrite      Step = "write"       // the image onto the device
 	StepSync       Step = "sync"        // flush what the board holds back
 	StepVerify     Step = "verify"      // read back and compare
+	StepDump       Step = "dump"        // read the device and bring it to the host
 	StepTable      Step = "table"       // partition table: move its backup, have the kernel read it
 	StepPowerState Step = "power state" // the power state asked for at the end
 )
@@ -61,6 +62,12 @@ var (
 	ErrTargetOverlap = errors.New("targets overlap")
 	// ErrVerify: what was read back from the target is not the image.
 	ErrVerify = errors.New("the target does not hold the image")
+	// ErrDeviceRead: the board cannot read its device at some place.
+	ErrDeviceRead = errors.New("the device cannot be read")
+	// ErrDumpWriter: the writer given to [Flasher.Dump] failed.
+	ErrDumpWriter = errors.New("the dump could not be saved")
+	// ErrDumpTransfer: the board could not send the same piece many times.
+	ErrDumpTransfer = errors.New("the board cannot send what it read")
 	// ErrStalled: the board took no more bytes for longer than the limit.
 	ErrStalled = errors.New("the board stopped taking data")
 	// ErrNoServerAddress: no address of this host faces the board.
@@ -78,7 +85,7 @@ var (
 // *busybox.CommandError, *bundle.Error, *image.Error, *power.Error, and
 // context.DeadlineExceeded for a step that took longer than its limit.
 type Error struct {
-	// Op is "flash", "bootloader shell", "busybox shell" or "new".
+	// Op is "flash", "dump", "bootloader shell", "busybox shell" or "new".
 	Op string
 	// Step is where it failed.
 	Step Step

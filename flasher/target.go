@@ -43,15 +43,9 @@ func (o *operation) hasTarget(name string) bool {
 // resolveTarget finds the block device on the board and refuses one that the
 // image must not or cannot go to.
 func (w *writer) resolveTarget(ctx context.Context, p *part) error {
-	dev, err := w.shell.BlockDevice(ctx, p.path)
+	dev, err := w.findDevice(ctx, p)
 	if err != nil {
 		return err
-	}
-	p.disk = dev
-	if p.Partition != "" {
-		if dev, err = w.resolvePartition(ctx, p); err != nil {
-			return err
-		}
 	}
 	if err := dev.CheckTarget(w.image.Size()); err != nil {
 		return targetError(err)
@@ -60,6 +54,19 @@ func (w *writer) resolveTarget(ctx context.Context, p *part) error {
 	w.res.Device, w.res.DeviceBytes = dev.Path, dev.Size
 	w.f.cfg.log.Info("Using target block device", "device", dev.Path, "bytes", dev.Size, "label", dev.Label)
 	return nil
+}
+
+// findDevice finds the block device of a part, which may be a partition.
+func (w *writer) findDevice(ctx context.Context, p *part) (busybox.BlockDevice, error) {
+	dev, err := w.shell.BlockDevice(ctx, p.path)
+	if err != nil {
+		return dev, err
+	}
+	p.disk = dev
+	if p.Partition == "" {
+		return dev, nil
+	}
+	return w.resolvePartition(ctx, p)
 }
 
 // resolvePartition finds the partition by the table on the disk itself: a link in

@@ -40,6 +40,29 @@ func keyed(text, stop string) func(b *oldBoard) bool {
 	}
 }
 
+// hashed is autoboot with CONFIG_AUTOBOOT_ENCRYPTION: the string is compared from
+// the first key on, after every key (sha256) or once at Enter (crypt).
+func hashed(stop string, enter bool) func(b *oldBoard) bool {
+	return func(b *oldBoard) bool {
+		time.Sleep(time.Second) // loads its environment
+		b.print("Enter the stop string within 3 seconds\n")
+		var keys []byte
+		for end := time.Now().Add(3 * time.Second); ; {
+			key, ok := b.key(time.Until(end))
+			if !ok {
+				return false
+			}
+			if enter && key == '\r' {
+				return string(keys) == stop
+			}
+			keys = append(keys, key)
+			if !enter && string(keys) == stop {
+				return true
+			}
+		}
+	}
+}
+
 // password is a vendor's question after the countdown was stopped.
 func password(right string) func(b *oldBoard) bool {
 	return func(b *oldBoard) bool {

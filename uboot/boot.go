@@ -25,11 +25,24 @@ func (s *Session) Boot(ctx context.Context, cmd string) error {
 	return nil
 }
 
+// arrived looks for failures in what has arrived and was not consumed, which stays
+// where there is none.
+func (s *Session) arrived(fails []failure) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var hit match
+	err := s.await(ctx, nil, fails, &hit)
+	if hit.Text == "" {
+		return nil
+	}
+	return err
+}
+
 func (s *Session) boot(ctx context.Context, cmd string) error {
 	if cmd == "" {
 		return errors.New("the boot command is empty")
 	}
-	ctx, cancel := s.limit(ctx)
+	ctx, cancel := limit(ctx, s.cfg.timeout)
 	defer cancel()
 	typed, err := s.fit(ctx, cmd)
 	if err != nil {
@@ -49,15 +62,18 @@ func (s *Session) boot(ctx context.Context, cmd string) error {
 		defer cancel()
 	}
 	err = s.await(wait, []expect.ExpectOpt{expect.Regexp(passedText), expect.Regexp(m.last())}, fatal(), &hit)
-	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		s.lost = true
-		s.cfg.log.Info("The boot command says nothing: taken for handed over", "after", s.cfg.quietBoot)
-		return nil
-	}
 	if err != nil {
 		s.lost = true // nobody can tell what runs there now
-		if known := recognise(hit.Before, bootFailures()); known != nil {
+		known := recognise(hit.Before, bootFailures())
+		if hit.Text == "" {
+			known = s.arrived(bootFailures())
+		}
+		switch {
+		case known != nil:
 			return fmt.Errorf("%w: %w", known, err)
+		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+			s.cfg.log.Info("The boot command says nothing: taken for handed over", "after", s.cfg.quietBoot)
+			return nil
 		}
 		return err
 	}

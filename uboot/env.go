@@ -28,7 +28,7 @@ func (s *Session) env(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("%q is no name of an environment variable", name)
 	}
 	out, err := s.run(ctx, "printenv "+name, nil)
-	if strings.Contains(out, `## Error: "`+name+`" not defined`) {
+	if errors.Is(err, ErrNotDefined) {
 		return "", fmt.Errorf("%w: %s", ErrNotDefined, name)
 	}
 	if err != nil {
@@ -71,24 +71,37 @@ func (s *Session) setEnv(ctx context.Context, name, value string) error {
 		_, err := s.run(ctx, "setenv "+name, nil)
 		return err
 	}
-	store := s.storeLong
+	got, err := s.store(ctx, name, value)
+	if err == nil && got != value && s.hush && !s.modern && strings.Contains(value, `\`) {
+		// The parser may be the one that came with U-Boot 2024.01.
+		s.modern = true
+		got, err = s.store(ctx, name, value)
+		s.modern = err == nil && got == value
+	}
+	if err == nil && got != value {
+		err = fmt.Errorf("the value became %q, not %q", got, value)
+	}
+	return err
+}
+
+// store sets a variable and returns what it became; that is the value, too, where
+// it is right as far as U-Boot can show it.
+func (s *Session) store(ctx context.Context, name, value string) (got string, err error) {
+	set := s.storeLong
 	if !s.hush {
-		store = s.setPlain
+		set = s.setPlain
 	}
-	if err := store(ctx, name, value); err != nil {
-		return err
+	if err := set(ctx, name, value); err != nil {
+		return "", err
 	}
-	got, err := s.env(ctx, name)
-	if errors.Is(err, ErrTruncated) && strings.HasPrefix(value, got) {
-		return nil // as far as U-Boot can show it, it is right
+	got, err = s.env(ctx, name)
+	if errors.Is(err, ErrTruncated) {
+		if strings.HasPrefix(value, got) {
+			got = value
+		}
+		err = nil
 	}
-	if err != nil {
-		return err
-	}
-	if got != value {
-		return fmt.Errorf("the value became %q, not %q", got, value)
-	}
-	return nil
+	return got, err
 }
 
 // setPlain is for builds without hush. They know single quotes, but cut words at
@@ -147,17 +160,17 @@ func (s *Session) storeLong(ctx context.Context, name, value string) error {
 	if room < 16 {
 		return fmt.Errorf("%w: nothing fits behind the name %s", ErrLineTooLong, name)
 	}
-	if len(quote(value)) > room && strings.ContainsAny(value, `'\`) {
+	if len(s.quote(value)) > room && strings.ContainsAny(value, `'\`) {
 		return fmt.Errorf("%w: %d characters, of which %d fit, and it cannot be brought there in pieces because it has single quotes or backslashes",
 			ErrLineTooLong, len(value), room)
 	}
 	prefix := ""
 	for value != "" {
 		n := min(len(value), room-len("''"))
-		if len(quote(value)) <= room {
+		if len(s.quote(value)) <= room {
 			n = len(value)
 		}
-		if _, err := s.run(ctx, "setenv "+name+" "+prefix+quote(value[:n]), nil); err != nil {
+		if _, err := s.run(ctx, "setenv "+name+" "+prefix+s.quote(value[:n]), nil); err != nil {
 			return err
 		}
 		value = value[n:]
@@ -167,8 +180,11 @@ func (s *Session) storeLong(ctx context.Context, name, value string) error {
 }
 
 // quote makes one word of a value for U-Boot's hush. Inside single quotes it
-// takes everything as it is but the single quote and, unlike a POSIX shell, the
-// backslash.
-func quote(value string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `'\''`).Replace(value) + "'"
+// takes everything as it is but the single quote and, unlike a POSIX shell and the
+// parser of CONFIG_HUSH_MODERN_PARSER, the backslash.
+func (s *Session) quote(value string) string {
+	if !s.modern {
+		value = strings.ReplaceAll(value, `\`, `\\`)
+	}
+	return "'" + strings.ReplaceAll(value, `'`, `'\''`) + "'"
 }

@@ -17,6 +17,7 @@ func TestBootFailure(t *testing.T) {
 		{"Starting kernel ...\r\n\r\n[    0.000000] Booting Linux on physical CPU 0x0\r\n", nil},
 		{"U-Boot 2023.01 (Jan 01 2023)\r\n", nil}, // what the version command prints, too
 		{"the text DRAM: 512 MiB in a line\r\n", nil},
+		{"altbootcmd=echo resetting ...; reset\r\n", nil},
 		{"Bad Linux ARM64 Image magic!\r\n=> ", uboot.ErrBadImage},
 		{"Bad Linux ARM Image magic!\r\n", uboot.ErrBadImage},
 		{"zimage: Bad magic!\r\n", uboot.ErrBadImage},

@@ -25,13 +25,20 @@ func hangs(text string) func(*oldBoard, []string) {
 	}
 }
 
+// startsAgain is a command that says the same every five seconds, until Ctrl-C.
+func startsAgain(text string) func(*oldBoard, []string) {
+	return func(b *oldBoard, _ []string) {
+		for stopped := false; !stopped; stopped = b.waits(5 * time.Second) {
+			b.print("%s", text)
+		}
+	}
+}
+
 // dies is a command that prints a text and listens to nothing.
 func dies(text string) func(*oldBoard, []string) {
 	return func(b *oldBoard, _ []string) {
 		b.print("%s", text)
-		for {
-			b.key(forever)
-		}
+		dead(b)
 	}
 }
 
@@ -53,7 +60,7 @@ func tftp(ctx context.Context, s *uboot.Session) error {
 }
 
 // loading is what precedes the fate of a transfer.
-const loading = "Using FEC ETHERNET device\nTFTP from server 10.0.0.1; our IP address is 10.0.0.2\nFilename 'kernel.img'.\nLoad address: 0x20800000\nLoading: "
+const loading = "Using FEC ETHERNET device\nTFTP from server 10.0.0.1; our IP address is 10.0.0.2\nFilename 'kernel.img'.\nLoad address: 0x20800000\nLoading: *\b"
 
 // TestFailures goes through what can go wrong: each has its sentinel, its step, and
 // the console lines that show it.
@@ -86,10 +93,14 @@ func TestFailures(t *testing.T) {
 
 		{name: "no DHCP server, gives up", command: "dhcp", behave: says("BOOTP broadcast 1\nBOOTP broadcast 2\n\nRetry time exceeded; starting again\n"), do: dhcp, op: "dhcp",
 			is: []error{uboot.ErrNoDHCP}, tail: "BOOTP broadcast 2"},
-		{name: "no DHCP server, old words", command: "dhcp", behave: hangs("BOOTP broadcast 1\n\nRetry count exceeded; starting again\n"), do: dhcp, op: "dhcp",
+		{name: "no DHCP server, old words", command: "dhcp", behave: startsAgain("BOOTP broadcast 1\n\nRetry count exceeded; starting again\n"), do: dhcp, op: "dhcp",
 			is: []error{uboot.ErrNoDHCP}, tail: "BOOTP broadcast 1"},
 		{name: "no DHCP server, asks for ever", command: "dhcp", behave: hangs("BOOTP broadcast 1\nBOOTP broadcast 2\n"), do: dhcp, op: "dhcp",
 			is: []error{uboot.ErrNoDHCP, context.DeadlineExceeded}, tail: "BOOTP broadcast 2"},
+		{name: "no DHCP server, for longer than there is time", command: "dhcp", behave: hangs("BOOTP broadcast 1\n\nRetry count exceeded; starting again\n"), do: dhcp, op: "dhcp",
+			is: []error{uboot.ErrNoDHCP, context.DeadlineExceeded}, tail: "starting again"},
+		{name: "reset while asking DHCP", command: "dhcp", behave: dies("BOOTP broadcast 1\n\nRetry count exceeded; starting again\n\n\nU-Boot SPL 2022.04\n"), do: dhcp, op: "dhcp",
+			is: []error{uboot.ErrReset}, tail: "SPL", isGone: true},
 		{name: "no DHCP server, without a word", command: "dhcp", behave: says("FEC: link down\n"), do: dhcp, op: "dhcp",
 			is: []error{uboot.ErrNoDHCP}, tail: "link down"},
 		{name: "no network interface", command: "dhcp", behave: says("No ethernet found.\n"), do: dhcp, op: "dhcp",
@@ -101,16 +112,18 @@ func TestFailures(t *testing.T) {
 		{name: "no address from DHCP", command: "dhcp", behave: says("DHCP client bound to address 0.0.0.0\n"), do: dhcp, op: "dhcp",
 			is: []error{uboot.ErrNoDHCP}, tail: "ipaddr=0.0.0.0"},
 
-		{name: "missing file", command: "tftpboot", behave: says(loading + "*\nTFTP error: 'File not found' (1)\nNot retrying...\n"), do: tftp, op: "tftp",
+		{name: "missing file", command: "tftpboot", behave: says(loading + "\nTFTP error: 'File not found' (1)\nNot retrying...\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrTFTP}, tail: "File not found"},
-		{name: "missing file, old words", command: "tftpboot", behave: hangs(loading + "*\nTFTP error: 'File not found' (1)\nStarting again\n\n"), do: tftp, op: "tftp",
+		{name: "missing file, old words", command: "tftpboot", behave: startsAgain(loading + "\nTFTP error: 'File not found' (1)\nStarting again\n\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrTFTP}, tail: "File not found"},
-		{name: "no ARP answer", command: "tftpboot", behave: hangs(loading + "*\nARP Retry count exceeded; starting again\n"), do: tftp, op: "tftp",
+		{name: "no ARP answer", command: "tftpboot", behave: startsAgain(loading + "\nARP Retry count exceeded; starting again\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrNoServer}, tail: "ARP Retry"},
-		{name: "no TFTP server", command: "tftpboot", behave: hangs(loading + "T T T T T T \nRetry count exceeded; starting again\n"), do: tftp, op: "tftp",
+		{name: "no TFTP server", command: "tftpboot", behave: startsAgain(loading + "T T T T T T \nRetry count exceeded; starting again\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrNoServer}, tail: "Retry count"},
-		{name: "server died", command: "tftpboot", behave: hangs(loading + "####\nTFTP server died; starting again\n"), do: tftp, op: "tftp",
+		{name: "server died", command: "tftpboot", behave: startsAgain(loading + "####\nTFTP server died; starting again\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrNoServer}, tail: "server died"},
+		{name: "no TFTP server, gives up", command: "tftpboot", behave: says(loading + "T T T T T T \nRetry count exceeded; starting again\n"), do: tftp, op: "tftp",
+			is: []error{uboot.ErrNoServer}, tail: "Retry count"},
 		{name: "stalled", command: "tftpboot", behave: hangs(loading + "##########\n\t #####T T T "), do: tftp, op: "tftp",
 			is: []error{uboot.ErrNoServer, context.DeadlineExceeded}, tail: "T T T"},
 		{name: "slow", command: "tftpboot", behave: hangs(loading + "##########\n\t #####T T #"), do: tftp, op: "tftp",
@@ -138,6 +151,8 @@ func TestFailures(t *testing.T) {
 			is: []error{uboot.ErrCrash}, tail: "undefined instruction", isGone: true},
 		{name: "reset while booting", command: "bootm", behave: dies("## Booting kernel\n\n\nU-Boot SPL 2022.04\n"), do: boot("bootm"), op: "boot",
 			is: []error{uboot.ErrReset}, tail: "SPL", isGone: true},
+		{name: "not an image, and hangs", command: "bootm", behave: dies("Wrong Image Format for bootm command\nplease reset\n"), do: boot("bootm"), op: "boot",
+			is: []error{uboot.ErrBadImage, context.DeadlineExceeded}, tail: "Wrong Image", isGone: true},
 		{name: "boots without a word", command: "bootm", behave: dies("## Booting kernel from Legacy Image\n"), do: boot("bootm"), op: "boot",
 			is: []error{context.DeadlineExceeded}, tail: "Booting kernel", isGone: true},
 
@@ -238,6 +253,15 @@ func TestBoot(t *testing.T) {
 			}
 		})
 	})
+	t.Run("quiet, but for a failure", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := &oldBoard{commands: map[string]func(*oldBoard, []string){"bootm": dies("Bad Magic Number\n")}}
+			s := atPrompt(t, b, uboot.WithQuietBoot(5*time.Second))
+			if err := s.Boot(t.Context(), "bootm 20800000"); !errors.Is(err, uboot.ErrBadImage) {
+				t.Error(err)
+			}
+		})
+	})
 	t.Run("nothing to boot", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			if err := atPrompt(t, &oldBoard{}).Boot(t.Context(), ""); err == nil {
@@ -269,6 +293,33 @@ func TestDHCPOldBoard(t *testing.T) {
 		}
 		if v, ok := b.env["autoload"]; ok {
 			t.Errorf("autoload is %q, not put back", v)
+		}
+	})
+}
+
+// TestSecondInterface has U-Boot go on with another interface by itself, which is
+// not to be disturbed.
+func TestSecondInterface(t *testing.T) {
+	b := &oldBoard{commands: map[string]func(*oldBoard, []string){
+		"dhcp": func(b *oldBoard, _ []string) {
+			b.print("Could not initialize PHY FEC0\nBOOTP broadcast 1\nBOOTP broadcast 2\n\nRetry count exceeded; starting again\n")
+			b.waits(5 * time.Second)
+			b.env["ipaddr"] = "10.0.0.7"
+			b.print("BOOTP broadcast 1\nDHCP client bound to address 10.0.0.7\n")
+		},
+		"tftpboot": func(b *oldBoard, _ []string) {
+			b.print("ARP Retry count exceeded; starting again\n")
+			b.waits(5 * time.Second)
+			b.print("%s", loading+"#\ndone\nBytes transferred = 1000 (3e8 hex)\n")
+		},
+		"crc32": says("crc32 for 20800000 ... 20800be7 ==> 12345678\n"),
+	}}
+	onOldBoard(t, b, func(t *testing.T, s *uboot.Session) {
+		if n, err := s.DHCP(t.Context()); err != nil || n.Address != netip.MustParsePrefix("10.0.0.7/24") {
+			t.Errorf("got %+v, %v", n, err)
+		}
+		if err := tftp(t.Context(), s); err != nil {
+			t.Error(err)
 		}
 	})
 }

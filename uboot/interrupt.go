@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,9 +14,10 @@ import (
 )
 
 // Interrupt stops autoboot and proves that U-Boot listens. The caller has just
-// switched the power on; ctx is the deadline for all of it. The stop key is sent
-// at a steady rate until a prompt shows; then the line buffer, in which stop keys
-// may be left, is emptied, and a marker proves the prompt.
+// switched the power on; ctx is the deadline for all of it, or two minutes where it
+// has none. The stop key is sent at a steady rate until a prompt shows; then the
+// line buffer, in which stop keys may be left, is emptied, and a marker proves the
+// prompt.
 //
 // Errors: [ErrSilent] when nothing was heard since the call, nor before it in this
 // console's life, [ErrNoPrompt] when something was heard and no prompt answered,
@@ -23,6 +25,8 @@ import (
 // system started or asks for a login; [ErrPassword] when a password is asked for
 // and none was given or it was not taken.
 func (s *Session) Interrupt(ctx context.Context) error {
+	ctx, cancel := limit(ctx, interruptTime)
+	defer cancel()
 	heard := false
 	err := s.interrupt(ctx, &heard)
 	switch {
@@ -31,7 +35,7 @@ func (s *Session) Interrupt(ctx context.Context) error {
 		err = fmt.Errorf("%w: %w", ErrSilent, ctx.Err())
 	default:
 		// The patterns that were waited for would tell nobody anything.
-		err = fmt.Errorf("%w, stop key %q: %w", ErrNoPrompt, s.cfg.stopKey, ctx.Err())
+		err = fmt.Errorf("%w, stop key %s: %w", ErrNoPrompt, s.cfg.stopKeyName(), ctx.Err())
 	}
 	if err != nil {
 		return s.fail("interrupt", "", err)
@@ -39,6 +43,19 @@ func (s *Session) Interrupt(ctx context.Context) error {
 	s.cfg.log.Info("U-Boot prompt is proved", "prompt", s.prompt, "hush", s.hush)
 	return nil
 }
+
+// stopKeyName is the stop key for an error message, but not a string that may be a
+// password.
+func (c *config) stopKeyName() string {
+	if len(c.stopKey) > 3 {
+		return fmt.Sprintf("of %d characters", len(c.stopKey))
+	}
+	return strconv.Quote(c.stopKey)
+}
+
+// interruptTime is for callers that set no deadline. Boards with slow memory
+// training take most of a minute to their prompt.
+const interruptTime = 2 * time.Minute
 
 // quietKeys is how many stop keys go unanswered, without any output, before a
 // marker is tried on the chance that the prompt is one that nobody named. No stop
@@ -52,10 +69,21 @@ func (s *Session) interrupt(ctx context.Context, heard *bool) error {
 		expect.Regexp(loginText),
 		expect.Regexp(passwordText),
 	}
+	send := s.cfg.autobootText == ""
+	if !send {
+		signs = append(signs, expect.String(s.cfg.autobootText))
+	}
 	passwords := 0
 	quiet, last := 0, ""
 	for {
-		if err := s.con.Send(ctx, s.cfg.stopKey); err != nil {
+		key := s.cfg.stopKey
+		switch {
+		case !*heard && quiet > 0 && quiet%quietKeys == 0:
+			key = "\x03" // a prompt that was there before would be silent
+		case !send:
+			key = ""
+		}
+		if err := s.con.Send(ctx, key); err != nil {
 			return err
 		}
 		m, err := s.within(ctx, s.cfg.interval, signs...)
@@ -64,27 +92,65 @@ func (s *Session) interrupt(ctx context.Context, heard *bool) error {
 		} else {
 			quiet++
 		}
+		saw, text := sign(-1), ""
 		switch {
 		case ctx.Err() != nil:
+			return ended(ctx)
+		case err == nil:
+			saw, text = sign(m.Index), m.Text
+		case !errors.Is(err, context.DeadlineExceeded):
 			return err
-		case err != nil && !errors.Is(err, context.DeadlineExceeded):
-			return err
-		case err == nil && (m.Index == 1 || m.Index == 2):
-			return fmt.Errorf("%w: %s", ErrPastBootloader, clip(m.Text))
-		case err == nil && m.Index == 3:
+		}
+		if saw == signPrompt || saw < 0 && *heard && quiet >= quietKeys {
+			dropped, err := s.prove(ctx)
+			if err == nil || s.con.Err() != nil {
+				return err
+			}
+			if ctx.Err() != nil {
+				return ended(ctx)
+			}
+			quiet = 0
+			saw, text = s.missed(dropped)
+		}
+		switch saw {
+		case signSystem, signLogin:
+			return fmt.Errorf("%w: %s", ErrPastBootloader, clip(text))
+		case signPassword:
 			if passwords++; s.cfg.password == "" || passwords > passwordTries {
 				return s.refused(passwords)
 			}
 			if err := s.con.SendLine(ctx, s.cfg.password); err != nil {
 				return err
 			}
-		case err == nil || (*heard && quiet >= quietKeys):
-			if err := s.prove(ctx); err == nil || ctx.Err() != nil {
-				return err
-			}
-			quiet = 0
+		case signAutoboot:
+			send = true
 		}
 	}
+}
+
+// sign is what the output says of the board's state.
+type sign int
+
+const (
+	signPrompt sign = iota
+	signSystem
+	signLogin
+	signPassword
+	signAutoboot
+)
+
+// missed finds the sign in output that was dropped in vain; a prompt is none there,
+// because it did not answer.
+func (s *Session) missed(dropped string) (saw sign, text string) {
+	for i, p := range []*regexp.Regexp{passedText, loginText, passwordText} {
+		if text = p.FindString(dropped); text != "" {
+			return signSystem + sign(i), text
+		}
+	}
+	if s.cfg.autobootText != "" && strings.Contains(dropped, s.cfg.autobootText) {
+		return signAutoboot, s.cfg.autobootText
+	}
+	return -1, ""
 }
 
 var (
@@ -104,7 +170,8 @@ func (s *Session) refused(asked int) error {
 }
 
 // promptPattern matches any of the prompts at the beginning of a line, behind a
-// timestamp too, or behind the sequences that clear the screen of a menu. Its group is the prompt.
+// timestamp too, or behind the sequences that clear the screen of a menu. Its group
+// is the prompt.
 func promptPattern(prompts []string) *regexp.Regexp {
 	quoted := make([]string, len(prompts))
 	for i, p := range prompts {
@@ -124,31 +191,32 @@ func (s *Session) within(ctx context.Context, d time.Duration, opts ...expect.Ex
 // emulated board is slower than any hardware.
 const proveTime = 3 * time.Second
 
-// prove empties the line buffer and has U-Boot print a marker.
-func (s *Session) prove(ctx context.Context) error {
+// prove empties the line buffer and has U-Boot print a marker. What the board had
+// printed before is dropped.
+func (s *Session) prove(ctx context.Context) (dropped string, err error) {
 	// An ESC that is left over swallows the next character as part of an
 	// escape sequence, so one Ctrl-C is not enough.
 	for range 3 {
 		if err := s.con.Send(ctx, "\x03"); err != nil {
-			return err
+			return "", err
 		}
 		if _, err := s.within(ctx, 50*time.Millisecond, expect.String("\x00no such text\x00")); !errors.Is(err, context.DeadlineExceeded) {
-			return err
+			return "", err
 		}
 	}
-	s.con.Discard()
+	dropped = s.con.Discard()
 	m := s.newMarker()
 	if err := s.con.SendLine(ctx, fmt.Sprintf("echo '%s''%s'$?'%s'", m.head, m.tail, m.head)); err != nil {
-		return err
+		return dropped, err
 	}
 	hit, err := s.within(ctx, proveTime, expect.Regexp(m.last()))
 	if err != nil {
-		return err
+		return dropped, err
 	}
 	s.hush, s.lost = hit.Groups[1] != "$?", false
 	s.stamped = stamp.MatchString(hit.Before[strings.LastIndexByte(hit.Before, '\n')+1:])
 	s.prompt = s.learnPrompt(ctx)
-	return nil
+	return dropped, nil
 }
 
 // prompts are those of the configuration and one that was learnt before.

@@ -189,13 +189,76 @@ func TestPassword(t *testing.T) {
 	}
 }
 
-func TestNoPrompt(t *testing.T) {
-	dead := func(b *oldBoard) bool {
+// dead is a board that listens to nothing.
+func dead(b *oldBoard) bool {
+	for {
 		b.key(forever)
-		for {
-			b.key(forever)
-		}
 	}
+}
+
+// TestAutobootText is for builds that keep only the hash of the stop string.
+func TestAutobootText(t *testing.T) {
+	const secret = "s3cret-of-the-lab"
+	wait := uboot.WithAutobootText("stop string within")
+	hide := uboot.WithPassword(secret)
+	for _, tc := range []struct {
+		name  string
+		board oldBoard
+		opts  []uboot.Option
+		is    error
+	}{
+		{"sha256", oldBoard{autoboot: hashed(secret, false)}, []uboot.Option{wait, hide, uboot.WithStopKey(secret)}, nil},
+		{"crypt", oldBoard{autoboot: hashed(secret, true)}, []uboot.Option{wait, hide, uboot.WithStopKey(secret + "\r")}, nil},
+		{"wrong", oldBoard{autoboot: hashed(secret, false)}, []uboot.Option{wait, hide, uboot.WithStopKey("wrong-of-the-lab")}, uboot.ErrPastBootloader},
+		{"the text never comes", oldBoard{autoboot: dead}, []uboot.Option{wait, hide, uboot.WithStopKey(secret)}, uboot.ErrNoPrompt},
+		{"at the prompt without the text", oldBoard{autoboot: func(*oldBoard) bool { return true }}, []uboot.Option{wait}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, err := interrupt(t, &tc.board, tc.opts...)
+				if tc.is != nil {
+					wantError(t, err, tc.is, "interrupt", "")
+					if strings.Contains(err.Error(), "of-the-lab") {
+						t.Errorf("the stop string is in the error: %v", err)
+					}
+					return
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				answers(t, s)
+				tc.board.con.Close()
+				if strings.Contains(tc.board.seen.String(), secret) {
+					t.Error("the stop string is in the transcript")
+				}
+			})
+		})
+	}
+}
+
+// TestBootsWhileProving has the board boot at the very time when a marker is tried
+// on it, because it was silent for a while; that must not be missed.
+func TestBootsWhileProving(t *testing.T) {
+	for d := 2900 * time.Millisecond; d < 3500*time.Millisecond; d += 10 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			late := func(b *oldBoard) bool { time.Sleep(d); return false }
+			_, err := interrupt(t, &oldBoard{autoboot: late})
+			wantError(t, err, uboot.ErrPastBootloader, "interrupt", "Starting kernel")
+		})
+	}
+}
+
+// TestAtPromptAlready opens the console when the board has long said what it had
+// to say.
+func TestAtPromptAlready(t *testing.T) {
+	for _, opts := range [][]uboot.Option{nil, {uboot.WithStopKey(" ")}, {uboot.WithAutobootText("autoboot")}} {
+		synctest.Test(t, func(t *testing.T) {
+			answers(t, atPrompt(t, &oldBoard{mute: true, autoboot: func(*oldBoard) bool { return true }}, opts...))
+		})
+	}
+}
+
+func TestNoPrompt(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		board  oldBoard
@@ -220,14 +283,29 @@ func TestNoPrompt(t *testing.T) {
 	}
 	t.Run("silent", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			b := &oldBoard{autoboot: dead}
-			b.mute = true
-			_, err := interrupt(t, b)
+			_, err := interrupt(t, &oldBoard{autoboot: dead, mute: true})
 			wantError(t, err, uboot.ErrSilent, "interrupt", "")
 			if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, uboot.ErrNoPrompt) {
 				t.Errorf("got %v", err)
 			}
 		})
+	})
+}
+
+func TestInterruptCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := uboot.New((&oldBoard{autoboot: dead}).on(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		tired := errors.New("nobody wants it any more")
+		time.AfterFunc(time.Minute, func() { cancel(tired) })
+		err = s.Interrupt(ctx)
+		wantError(t, err, context.Canceled, "interrupt", "FEC ETHERNET")
+		if !errors.Is(err, tired) || errors.Is(err, uboot.ErrNoPrompt) {
+			t.Errorf("got %v", err)
+		}
 	})
 }
 

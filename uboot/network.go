@@ -56,18 +56,11 @@ func (s *Session) dhcp(ctx context.Context) (n Network, err error) {
 // ask runs dhcp until it gets an answer.
 func (s *Session) ask(ctx context.Context) error {
 	for try := 1; ; try++ {
-		out, err := s.run(ctx, "dhcp", networkFailures())
-		if err == nil && !s.hush && !bound.MatchString(out) {
-			err = fmt.Errorf("%w: dhcp printed %q", ErrNoDHCP, out)
-		}
-		if err == nil {
+		out, err := s.run(ctx, "dhcp", networkLoops())
+		if err == nil && (s.hush || bound.MatchString(out)) {
 			return nil
 		}
-		// Builds that ask for ever (CONFIG_NET_RETRY_COUNT) end with the deadline.
-		unanswered := errors.Is(err, context.DeadlineExceeded) && asked.MatchString(out)
-		if errors.Is(err, ErrNoServer) || isStatus(err) || unanswered {
-			err = fmt.Errorf("%w: %w", ErrNoDHCP, err)
-		}
+		err = dhcpFailure(out, err)
 		if try == dhcpTries || !errors.Is(err, ErrNoDHCP) || s.lost || ctx.Err() != nil {
 			return err
 		}
@@ -80,6 +73,26 @@ func (s *Session) ask(ctx context.Context) error {
 			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 	}
+}
+
+// dhcpFailure names what dhcp failed of.
+func dhcpFailure(out string, err error) error {
+	// Some ask for ever without a word, until the deadline.
+	unanswered := errors.Is(err, context.DeadlineExceeded) && asked.MatchString(out)
+	known := recognise(out, networkFailures())
+	switch {
+	case errors.Is(err, ErrReset), errors.Is(err, ErrCrash):
+		return err
+	case err == nil && errors.Is(known, ErrNoEthernet):
+		return known
+	case err == nil: // no exit status to tell
+		return fmt.Errorf("%w: dhcp printed %q", ErrNoDHCP, out)
+	case errors.Is(known, ErrNoEthernet):
+		return fmt.Errorf("%w: %w", known, err)
+	case errors.Is(known, ErrNoServer), isStatus(err), unanswered:
+		return fmt.Errorf("%w: %w", ErrNoDHCP, err)
+	}
+	return err
 }
 
 // bound is what counts where there is no exit status.

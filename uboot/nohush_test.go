@@ -35,6 +35,7 @@ func TestNoHushRun(t *testing.T) {
 		{"no line break at the end", `echo no line\\c`, "no line", nil, false},
 		{"prompts in the output", "echo '=> '; echo #", "=>\n#", nil, false},
 		{"variables", "setenv x 5; echo ${x} $(x) $x", "5 5 $x", nil, false},
+		{"what a reset looks like, in a value", "setenv x 'echo resetting ...; reset'; printenv x", "x=echo resetting ...; reset", nil, false},
 		{"quotes and backslashes", `echo 'a;b' c\;d \$x \\ 'e\f'`, `a;b c;d $x \ e\f`, nil, false},
 		{"what a marker looks like", "echo 'BCGHJKMP''QSTUVXYZ'$?", "BCGHJKMPQSTUVXYZ$?", nil, false},
 		{"unknown command", "frobnicate", "Unknown command 'frobnicate' - try 'help'", uboot.ErrUnknownCommand, true},
@@ -70,7 +71,7 @@ func TestNoHushRun(t *testing.T) {
 func TestNoHushEnvironment(t *testing.T) {
 	for _, value := range []string{
 		"plain", "two words", "$HOME ${bootcmd} $(x)", "a;b", `back\slash`, `back\\slash`, `\`, `\\`, `\\\`, `end\`, `end\\`, `it's`, `'`, `''`, `'''`,
-		`\'`, `\\'`, `'\`, `\'\`, `a\'b`, `a\\'b\\`, `'a' 'b'`, `"quoted"`, `'all' "of" $it; \n #`, "=> ", "-n", "größer", "1 2 3 4 5 6 7 8 9 10 11 12 13 14",
+		`\'`, `\\'`, `'\`, `\'\`, `a\'b`, `a\\'b\\`, `'a' 'b'`, `"quoted"`, `'all' "of" $it; \n #`, "=> ", "-n", "größer", `## Error: "x" not defined`, "1 2 3 4 5 6 7 8 9 10 11 12 13 14",
 		"console=ttyAMA0,115200n8 root=/dev/vda2", strings.Repeat("long", 40),
 	} {
 		value = strings.TrimRight(value, " ")
@@ -161,5 +162,48 @@ func TestNoHushHang(t *testing.T) {
 			t.Errorf("output %q", out)
 		}
 		answers(t, s)
+	})
+}
+
+// TestModernHush brings the values to a build whose hush takes single quotes as a
+// POSIX shell does.
+func TestModernHush(t *testing.T) {
+	for _, value := range []string{"plain", `back\slash`, `\`, `\\`, `it's \'`, `'\`, `a;b $x "q"  two`, `\n`} {
+		synctest.Test(t, func(t *testing.T) {
+			b := &oldBoard{modern: true}
+			s := atPrompt(t, b)
+			if !s.Hush() {
+				t.Error("no hush was found")
+			}
+			for range 2 { // found out once, known from then on
+				if err := s.SetEnv(t.Context(), "x", value); err != nil || b.env["x"] != value {
+					t.Errorf("the board has %q, want %q: %v", b.env["x"], value, err)
+				}
+			}
+			answers(t, s)
+		})
+	}
+}
+
+// TestTruncated is for a build that prints no more than 100 characters at once
+// (CONFIG_SYS_PBSIZE).
+func TestTruncated(t *testing.T) {
+	b := &oldBoard{commands: map[string]func(*oldBoard, []string){"printenv": func(b *oldBoard, args []string) {
+		line := args[1] + "=" + b.env[args[1]] + "\n"
+		b.print("%s", line[:min(len(line), 100)])
+	}}}
+	onOldBoard(t, b, func(t *testing.T, s *uboot.Session) {
+		value := strings.Repeat("0123456789", 12)
+		if err := s.SetEnv(t.Context(), "x", value); err != nil || b.env["x"] != value {
+			t.Errorf("the board has %q, %v", b.env["x"], err)
+		}
+		_, err := s.Env(t.Context(), "x")
+		wantError(t, err, uboot.ErrTruncated, "env", "x=0123456789")
+		if err := s.SetEnv(t.Context(), "x", "short"); err != nil {
+			t.Error(err)
+		}
+		if got, err := s.Env(t.Context(), "x"); err != nil || got != "short" {
+			t.Errorf("got %q, %v", got, err)
+		}
 	})
 }

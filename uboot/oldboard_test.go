@@ -25,9 +25,10 @@ type oldBoard struct {
 	autoboot func(b *oldBoard) (stopped bool)
 	before   string // what is printed before autoboot; "" is a banner
 	stamps   bool   // timestamps before lines
-	mute     bool   // the serial cable is not plugged in
+	mute     bool   // the serial cable is plugged in when the board is at its prompt
 	lineSize int    // CONFIG_SYS_CBSIZE
 	maxArgs  int    // CONFIG_SYS_MAXARGS
+	modern   bool   // with CONFIG_HUSH_MODERN_PARSER: words and quotes as in a POSIX shell
 	commands map[string]func(b *oldBoard, args []string)
 	env      map[string]string
 
@@ -161,6 +162,7 @@ func (b *oldBoard) run() {
 // readLine is the line editor; ok is false after Ctrl-C.
 func (b *oldBoard) readLine() (line string, ok bool) {
 	var buf []byte
+	b.mute = false
 	for {
 		switch key, _ := b.key(forever); {
 		case key == '\r' || key == '\n':
@@ -190,6 +192,12 @@ func (b *oldBoard) runCommand(line string) bool {
 	if len(line) >= b.lineSize {
 		b.print("## Command too long!\n")
 		return false
+	}
+	if b.modern {
+		for _, args := range modernWords(line) {
+			b.call(args)
+		}
+		return true
 	}
 	good := true
 	for line != "" {
@@ -221,6 +229,48 @@ func (b *oldBoard) runCommand(line string) bool {
 		}
 	}
 	return good
+}
+
+// modernWords cuts a line into commands and their words as a POSIX shell does. The
+// status is always 0 and there are no variables.
+func modernWords(line string) (commands [][]string) {
+	var words []string
+	var word strings.Builder
+	begun := false
+	end := func() {
+		if begun {
+			words = append(words, word.String())
+		}
+		word.Reset()
+		begun = false
+	}
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == ' ':
+			end()
+		case c == ';':
+			end()
+			commands, words = append(commands, words), nil
+		case c == '\'':
+			begun = true
+			for i++; i < len(line) && line[i] != '\''; i++ {
+				word.WriteByte(line[i])
+			}
+		case c == '\\' && i+1 < len(line):
+			begun = true
+			i++
+			word.WriteByte(line[i])
+		case c == '$' && strings.HasPrefix(line[i:], "$?"):
+			begun = true
+			i++
+			word.WriteByte('0')
+		default:
+			begun = true
+			word.WriteByte(c)
+		}
+	}
+	end()
+	return append(commands, words)
 }
 
 // expand takes quotes and backslashes off and puts variables in, as the macros of

@@ -60,6 +60,13 @@ func TestRealRefusals(t *testing.T) {
 func TestRealRandomValues(t *testing.T) {
 	const alphabet = `''""\\$${}();;&|<># *?[]~!=-nx0 `
 	ctx, s, _ := live(t, builds[0], t.TempDir())
+	const message = `## Error: "x" not defined`
+	if err := s.SetEnv(ctx, "x", message); err != nil {
+		t.Error(err)
+	}
+	if got, err := s.Env(ctx, "x"); err != nil || got != message {
+		t.Errorf("a value that looks like an error: %q, %v", got, err)
+	}
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	refused := 0

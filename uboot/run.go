@@ -63,7 +63,7 @@ func (s *Session) Run(ctx context.Context, cmd string) (string, error) {
 
 // run is Run with messages that end the command early.
 func (s *Session) run(ctx context.Context, cmd string, fails []failure) (out string, err error) {
-	ctx, cancel := s.limit(ctx)
+	ctx, cancel := limit(ctx, s.cfg.timeout)
 	defer cancel()
 	s.cfg.log.Debug("Running command", "command", cmd)
 	typed, err := s.fit(ctx, cmd)
@@ -94,12 +94,12 @@ func joined(err, further error) error {
 	return errors.Join(err, further)
 }
 
-// limit gives a context that has no deadline the session's command timeout.
-func (s *Session) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+// limit gives a context that has no deadline one.
+func limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
-	return context.WithTimeout(ctx, s.cfg.timeout)
+	return context.WithTimeout(ctx, d)
 }
 
 // frame puts a command between two markers.
@@ -120,8 +120,11 @@ func (s *Session) begin(ctx context.Context, m marker) error {
 func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []failure) (string, error) {
 	var hit match
 	err := s.await(ctx, []expect.ExpectOpt{expect.Regexp(m.last())}, append(fatal(), fails...), &hit)
-	if hit.Text == "" {
+	switch {
+	case hit.Text == "":
 		hit.Before = s.con.Discard() // what a command that was given up has printed
+	case err != nil:
+		hit.Before += hit.Text
 	}
 	text := s.unstamp(hit.Before)
 	s.endedLine = strings.HasSuffix(text, "\n")
@@ -220,7 +223,7 @@ func (s *Session) recover(cause error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), recoverTime)
 	defer cancel()
 	for {
-		err := s.prove(ctx)
+		_, err := s.prove(ctx)
 		if err == nil {
 			return cause
 		}

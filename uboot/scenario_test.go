@@ -226,11 +226,11 @@ func (d *scenario) network() {
 	if err := d.s.SetNetwork(ctx, n); err != nil {
 		d.Fatal(err)
 	}
-	n.Address, n.Gateway = netip.MustParsePrefix("10.0.2.20/28"), netip.Addr{}
+	n.Address, n.Gateway = netip.MustParsePrefix("10.0.2.20/25"), netip.Addr{}
 	if err := d.s.SetNetwork(ctx, n); err != nil {
 		d.Fatal(err)
 	}
-	for _, v := range [][2]string{{"ipaddr", "10.0.2.20"}, {"netmask", "255.255.255.240"}, {"serverip", "10.0.2.2"}} {
+	for _, v := range [][2]string{{"ipaddr", "10.0.2.20"}, {"netmask", "255.255.255.128"}, {"serverip", "10.0.2.2"}} {
 		if got, err := d.s.Env(ctx, v[0]); err != nil || got != v[1] {
 			d.Errorf("%s is %q, %v, want %q", v[0], got, err, v[1])
 		}

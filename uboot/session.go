@@ -20,6 +20,7 @@ type Session struct {
 	cfg    config
 	prompt string
 	hush   bool
+	modern bool     // hush was found to be the parser of U-Boot 2024.01 and later
 	crc32  tristate // whether the build has the crc32 command
 	// endedLine says that the last command's output ended with a line break.
 	endedLine bool
@@ -43,11 +44,13 @@ type config struct {
 	stopKey   string
 	password  string
 	quietBoot time.Duration
-	interval  time.Duration
-	lineLimit int
-	timeout   time.Duration
-	log       *slog.Logger
-	random    io.Reader // what markers are made of; never fails
+	// autobootText is waited for before the first stop key; "" is nothing.
+	autobootText string
+	interval     time.Duration
+	lineLimit    int
+	timeout      time.Duration
+	log          *slog.Logger
+	random       io.Reader // what markers are made of; never fails
 }
 
 // Option configures a [Session].
@@ -80,6 +83,25 @@ func WithStopKey(key string) Option {
 			return errors.New("WithStopKey: the key is empty")
 		}
 		c.stopKey = key
+		return nil
+	}
+}
+
+// WithAutobootText holds the stop key back until the board prints the text, such as
+// "autoboot in". Without it the stop key is sent from the beginning, which suits
+// most boards. It is for builds with a hashed stop string
+// (CONFIG_AUTOBOOT_ENCRYPTION), which any key before it spoils, and for boards
+// whose boot ROM or SPL takes keys for itself.
+//
+// A hashed stop string goes to [WithStopKey], with "\r" behind it where crypt does
+// the hashing, and without "\r" to [WithPassword] as well, which keeps it out of
+// transcripts and errors.
+func WithAutobootText(text string) Option {
+	return func(c *config) error {
+		if text == "" {
+			return errors.New("WithAutobootText: the text is empty")
+		}
+		c.autobootText = text
 		return nil
 	}
 }

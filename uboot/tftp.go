@@ -36,7 +36,7 @@ var (
 	transferred = regexp.MustCompile(`Bytes transferred = (\d+)`)
 	crcResult   = regexp.MustCompile(`==> ([0-9a-fA-F]{8})`)
 	// stalled is a transfer whose last sign is a timeout.
-	stalled  = regexp.MustCompile(`Loading: [*#T\s]*T\s*$`)
+	stalled  = regexp.MustCompile(`(?s)Loading: .*[*#T\x08\s]T\s*$`)
 	safeWord = regexp.MustCompile(`^[A-Za-z0-9_.,:/+@%={}$-]+$`)
 )
 
@@ -57,17 +57,19 @@ func (s *Session) tftpBoot(ctx context.Context, f File, cmd string) (l Loaded, e
 	if !safeWord.MatchString(f.Name) || !safeWord.MatchString(f.Address) {
 		return l, fmt.Errorf("name %q or address %q has a character that U-Boot's command line does not take", f.Name, f.Address)
 	}
-	out, err := s.run(ctx, cmd, networkFailures())
-	if err != nil {
-		if known := recognise(out, networkFailures()); known != nil {
-			err = fmt.Errorf("%w: %w", known, err)
-		} else if errors.Is(err, context.DeadlineExceeded) && stalled.MatchString(out) {
-			err = fmt.Errorf("%w: %w", ErrNoServer, err)
-		}
-		return l, err
-	}
+	out, err := s.run(ctx, cmd, networkLoops())
 	m := transferred.FindStringSubmatch(out)
-	if m == nil {
+	known := recognise(out, networkFailures())
+	switch {
+	case err != nil && known != nil:
+		return l, fmt.Errorf("%w: %w", known, err)
+	case errors.Is(err, context.DeadlineExceeded) && stalled.MatchString(out):
+		return l, fmt.Errorf("%w: %w", ErrNoServer, err)
+	case err != nil:
+		return l, err
+	case m == nil && known != nil: // no exit status to tell
+		return l, known
+	case m == nil:
 		return l, fmt.Errorf("%w: tftpboot did not say how much arrived: %q", ErrSize, out)
 	}
 	if l.Size, err = strconv.ParseInt(m[1], 10, 64); err != nil {

@@ -13,18 +13,22 @@ import (
 )
 
 func bootloaderShell(s *shared) *cobra.Command {
-	return shellCommand("bootloader-shell", "Open U-Boot's prompt", func(cmd *cobra.Command) (attachable, error) {
-		f, err := s.flasher(cmd)
+	var use overrideFlags
+	cmd := shellCommand("bootloader-shell", "Open U-Boot's prompt", func(cmd *cobra.Command) (attachable, error) {
+		f, err := s.flasher(cmd, use.options()...)
 		if err != nil {
 			return nil, err
 		}
 		return f.BootloaderShell(cmd.Context())
 	})
+	use.add(cmd)
+	return cmd
 }
 
 func busyboxShell(s *shared) *cobra.Command {
-	return shellCommand("busybox-shell", "Boot the board's busybox and open its shell", func(cmd *cobra.Command) (attachable, error) {
-		f, err := s.flasher(cmd)
+	var use overrideFlags
+	cmd := shellCommand("busybox-shell", "Boot the board's busybox and open its shell", func(cmd *cobra.Command) (attachable, error) {
+		f, err := s.flasher(cmd, use.options()...)
 		if err != nil {
 			return nil, err
 		}
@@ -37,6 +41,8 @@ func busyboxShell(s *shared) *cobra.Command {
 		}
 		return sh, nil
 	})
+	use.add(cmd)
+	return cmd
 }
 
 // consoleCommand attaches to the serial line and leaves the power as it is.

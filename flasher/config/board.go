@@ -150,7 +150,7 @@ func (b *Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
 
 func (b *Board) options() ([]flasher.Option, error) {
 	s := &b.settings
-	opts := []flasher.Option{flasher.WithManifest(b.Manifest), flasher.WithVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
+	opts := []flasher.Option{flasher.UseManifest(b.Manifest), flasher.UseDTBVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
 	if b.CacheDir != "" {
 		opts = append(opts, flasher.WithCacheDir(b.CacheDir))
 	}

@@ -20,7 +20,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"busybox": {ours: []string{"transport/console"}, modules: []string{"github.com/Netflix/go-expect"}},
 	"bundle": {modules: []string{
 		"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
-		"go.yaml.in/yaml/v3", "golang.org/x/sys", "golang.org/x/sync",
+		"go.yaml.in/yaml/v3", "github.com/klauspost/compress", "golang.org/x/sys", "golang.org/x/sync",
 	}},
 	"power":              {},
 	"power/tasmota":      {ours: []string{"power", "power/internal/web"}, modules: []string{"github.com/eclipse/paho.mqtt.golang"}},
@@ -46,11 +46,15 @@ var rules = map[string]struct{ ours, modules []string }{
 			"uboot", "busybox", "bundle", "power",
 			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents", "internal/gpt",
 		},
-		modules: []string{"github.com/Netflix/go-expect"},
+		modules: []string{
+			"github.com/Netflix/go-expect",
+			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", // what a dump was compressed with on the board
+		},
 	},
 	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
-		ours:    []string{"flasher", "bundle", "power", "power/command", "transport/image", "transport/serial", "uboot"},
+		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/manual", "power/qemu",
+			"power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/ykush", "transport/image", "transport/serial", "uboot"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 	"flasher/cli": {

@@ -267,7 +267,7 @@ wget -q -O - http://127.0.0.1:1/; echo $?; wget -q -O - ftp; echo $?; wget -q -O
 ----
 kill -0 999999; echo $?; kill -FOO 1; echo $?; kill; echo $?; kill %7; echo $?
 ----
-echo $-; echo $#; set -- a b; echo $# "${1}x" ${2:+y} ${1+"$@"}; for i in "$@" "" x"$@"y; do echo "<$i>"; done; set --; for i in "$@" ${1+"$@"}; do echo no; done
+echo $#; set -- a b; echo $# "${1}x" ${2:+y} ${1+"$@"}; for i in "$@" "" x"$@"y; do echo "<$i>"; done; set --; for i in "$@" ${1+"$@"}; do echo no; done
 ----
 x=abc; echo ${x%c} ${x#a} ${x%%b*} ${x##*b}; y=; echo ${y:-d} ${y-d} ${z-d}; echo ${z:=new} $z; x="a b"; set -- $x "$x"; echo $#
 ----
