@@ -253,7 +253,7 @@ func (s *Shell) external(args []string, assigns []*syntax.Assign, redirs []*synt
 		give(status)
 		return
 	}
-	p.Args, p.Env = args, s.exported()
+	p.Become(args, s.exported())
 	if !forked {
 		s.status = program(p)
 		s.flow = exiting
@@ -342,7 +342,7 @@ func Program(p *kernel.Process, path string) (func(*kernel.Process) int, error) 
 		return nil, kernel.ENOEXEC
 	}
 	return func(p *kernel.Process) int {
-		p.Args = slices.Concat(interpreter, []string{path}, p.Args[1:])
+		p.Become(slices.Concat(interpreter, []string{path}, p.Args[1:]), p.Env)
 		return in.Program(p)
 	}, nil
 }
