@@ -1,6 +1,8 @@
 package bundle
 
 import (
+	"iter"
+	"slices"
 	"strings"
 )
 
@@ -17,14 +19,21 @@ type bootArg struct {
 	sep    byte   // ':', '#' or 0
 }
 
+// commands splits a line of U-Boot commands into the words of each.
+func commands(line string) iter.Seq[[]string] {
+	return func(yield func([]string) bool) {
+		for cmd := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == ';' || r == '&' || r == '|' || r == '\n' }) {
+			if words := strings.Fields(cmd); len(words) > 0 && !yield(words) {
+				return
+			}
+		}
+	}
+}
+
 // parseBoot finds the command that boots in a line of U-Boot commands. ok is
 // false where there is none that is known, as in "run bootcmd_mmc".
 func parseBoot(line string) (bootCommand, bool) {
-	for cmd := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == ';' || r == '&' || r == '|' || r == '\n' }) {
-		words := strings.Fields(cmd)
-		if len(words) == 0 {
-			continue
-		}
+	for words := range commands(line) {
 		switch words[0] {
 		case "booti", "bootz", "bootm", "bootelf", "bootefi", "zboot":
 		default:
@@ -41,6 +50,34 @@ func parseBoot(line string) (bootCommand, bool) {
 		return c, true
 	}
 	return bootCommand{}, false
+}
+
+// writesTo says which argument of a U-Boot command is the address in RAM that
+// it writes to: those that take a FIT apart, unpack, copy or load.
+var writesTo = map[string]int{
+	"imxtract": 3, "unlz4": 2, "unzip": 2, "zstd": 2, "lzmadec": 2, "cp": 2, "cp.b": 2, "cp.w": 2, "cp.l": 2, "cp.q": 2,
+	"tftpboot": 1, "tftp": 1, "wget": 1, "nfs": 1, "load": 3, "fatload": 3, "ext2load": 3, "ext4load": 3,
+}
+
+// written returns the addresses that a line of commands writes to itself, over
+// what was loaded there or into other places.
+func written(line string) []Address {
+	var to []Address
+	for words := range commands(line) {
+		if i, ok := writesTo[words[0]]; ok && i < len(words) {
+			to = append(to, Address(words[i]))
+		}
+	}
+	return to
+}
+
+// overwrites reports whether a line of commands writes to addr.
+func overwrites(line string, addr Address) bool {
+	want, known := addr.Uint64()
+	return slices.ContainsFunc(written(line), func(to Address) bool {
+		got, ok := to.Uint64()
+		return to == addr || ok && known && got == want
+	})
 }
 
 // uses reports whether argument i of the command is at addr. It says yes where

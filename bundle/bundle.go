@@ -234,8 +234,13 @@ func (b *Bundle) Manifests() ([]string, error) {
 	}
 	slices.Sort(all)
 	return slices.DeleteFunc(all, func(name string) bool {
-		return path.Ext(name) != ".yaml" && path.Ext(name) != ".yml"
+		return !isManifestName(name)
 	}), nil
+}
+
+// isManifestName reports whether a path is that of a YAML file at the top.
+func isManifestName(name string) bool {
+	return path.Dir(name) == "." && (path.Ext(name) == ".yaml" || path.Ext(name) == ".yml")
 }
 
 // Size returns how many bytes the named file has. A name that the bundle lacks

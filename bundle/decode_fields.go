@@ -184,7 +184,13 @@ func (d *decoder) dtb(f field, at string) *DTB {
 // variant reads a mapping, or the older form that is only the file.
 func (d *decoder) variant(f field, at string) Variant {
 	d.m.pos[at] = place{f.at.Line, f.at.Column}
-	if d.resolve(f.node).Kind == yaml.ScalarNode {
+	if n := d.resolve(f.node); n.Kind == yaml.ScalarNode {
+		for _, key := range []string{"bootcmd", "file"} {
+			if strings.HasPrefix(n.Value, key+" ") { // was seen in the field
+				d.problem(f.node, at, "is the text %q; a colon is missing after %q", clip(n.Value), key)
+				return Variant{}
+			}
+		}
 		return Variant{File: cleanPath(d.text(f.node, at+".file"))}
 	}
 	var v Variant

@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -76,10 +75,8 @@ func fetchURL(ctx context.Context, c *config, store *blobstore.Store, u *url.URL
 }
 
 func getURL(ctx context.Context, client *http.Client, c *config, u *url.URL, w *blobstore.Writer) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(c.stall, func() { cancel(errStalled) })
-	defer watch.Stop()
+	ctx, alive, done := guard(ctx, c.stall)
+	defer done()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return err
@@ -102,7 +99,7 @@ func getURL(ctx context.Context, client *http.Client, c *config, u *url.URL, w *
 	buf := make([]byte, 256<<10)
 	for {
 		n, err := resp.Body.Read(buf)
-		watch.Reset(c.stall)
+		alive()
 		if w.Size()+int64(n) > c.limits.Size {
 			return fmt.Errorf("%w: %s has more than %d bytes", ErrTooLarge, u.Redacted(), c.limits.Size)
 		}

@@ -3,7 +3,6 @@ package bundle_test
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,42 +21,6 @@ import (
 	"github.com/dutflash/dutflash/bundle"
 )
 
-// tarGz packs entries as oras packs a folder.
-func tarGz(tb testing.TB, entries ...entry) []byte {
-	tb.Helper()
-	var b bytes.Buffer
-	gz := gzip.NewWriter(&b)
-	tw := tar.NewWriter(gz)
-	for _, e := range entries {
-		h := tar.Header{Typeflag: e.flag, Name: e.name, Linkname: e.to, Mode: 0o644, Size: int64(len(e.content))}
-		if err := tw.WriteHeader(&h); err != nil {
-			tb.Fatal(err)
-		}
-		if _, err := io.WriteString(tw, e.content); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	if err := errors.Join(tw.Close(), gz.Close()); err != nil {
-		tb.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-// entry is one entry of a tar.
-type entry struct {
-	flag              byte
-	name, content, to string
-}
-
-func file(name, content string) entry { return entry{tar.TypeReg, name, content, ""} }
-
-func link(flag byte, name, to string) entry { return entry{flag, name, "", to} }
-
-func folder(title string, data []byte) testLayer {
-	return testLayer{title: title, mediaType: ocispec.MediaTypeImageLayerGzip, data: data,
-		notes: map[string]string{"io.deis.oras.content.unpack": "true"}}
-}
-
 var manifestLayer = testLayer{title: "manifest.yaml", mediaType: "application/yaml", data: []byte(smallManifest)}
 
 // announced is a layer whose descriptor lies.
@@ -65,31 +28,6 @@ func announced(title string, data []byte, size int64, d digest.Digest) testLayer
 	return testLayer{title: title, data: data, desc: &ocispec.Descriptor{MediaType: "application/octet-stream",
 		Digest: d, Size: size, Annotations: map[string]string{ocispec.AnnotationTitle: title}}}
 }
-
-// bomb is a folder layer of zero bytes, which compress a thousandfold.
-func bomb(tb testing.TB, size int64) []byte {
-	tb.Helper()
-	var b bytes.Buffer
-	gz, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tw := tar.NewWriter(gz)
-	if err := tw.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: "data/zeros", Mode: 0o644, Size: size}); err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := io.CopyN(tw, zeroReader{}, size); err != nil {
-		tb.Fatal(err)
-	}
-	if err := errors.Join(tw.Close(), gz.Close()); err != nil {
-		tb.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-type zeroReader struct{}
-
-func (zeroReader) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestHostileBundles(t *testing.T) {
 	host := startRegistry(t, nil)
@@ -102,6 +40,10 @@ func TestHostileBundles(t *testing.T) {
 	for i := range 5000 {
 		manyFiles = append(manyFiles, file(fmt.Sprintf("data/%d", i), ""))
 	}
+	zstdBomb := zstdOf(t, tarOf(t, file("data/zeros", string(make([]byte, 80<<20)))))
+	// A frame header that asks for a window of 1 GiB (RFC 8878, 3.1.1.1.2), and
+	// an empty last block.
+	hugeWindow := []byte("\x28\xb5\x2f\xfd\x00\xa0\x01\x00\x00")
 	tests := []struct {
 		name   string
 		layers []testLayer
@@ -128,7 +70,11 @@ func TestHostileBundles(t *testing.T) {
 		{"tar entry outside of its folder", []testLayer{manifestLayer, folder("data", tarGz(t, file("manifest.yaml", "x")))}, bundle.ErrUnsafePath, "outside of its folder"},
 		{"tar entry twice", []testLayer{manifestLayer, folder("data", tarGz(t, file("data/a", "x"), file("data/a", "y")))}, bundle.ErrDuplicatePath, "twice"},
 		{"folder that is no tar", []testLayer{manifestLayer, folder("data", bytes.Repeat([]byte("no tar"), 1000))}, nil, "tar"},
-		{"folder packed with zstd", []testLayer{manifestLayer, folder("data", []byte("\x28\xb5\x2f\xfd and more"))}, nil, "packed with zstd"},
+		{"folder that is no zstd", []testLayer{manifestLayer, folder("data", []byte("\x28\xb5\x2f\xfd and more"))}, nil, "data"},
+		{"folder that is cut off in zstd", []testLayer{manifestLayer, folder("data", zstdBomb[:len(zstdBomb)/2])}, nil, "data"},
+		{"decompression bomb in zstd", []testLayer{manifestLayer, folder("data", zstdBomb)}, bundle.ErrTooLarge, "decompression bomb"},
+		{"symlink in zstd", []testLayer{manifestLayer, folder("data", zstdOf(t, tarOf(t, link(tar.TypeSymlink, "data/k", "/etc/passwd"))))}, bundle.ErrUnsafePath, "is a link"},
+		{"zstd window that takes all memory", []testLayer{manifestLayer, folder("data", hugeWindow)}, nil, "window size exceeded"},
 		{"folder with the wrong inner digest", []testLayer{manifestLayer, {title: "data", data: tarGz(t, file("data/k", "x")), notes: map[string]string{
 			"io.deis.oras.content.unpack": "true", "io.deis.oras.content.digest": string(digest.FromString("other"))}}}, bundle.ErrDigest, "tar inside"},
 		{"decompression bomb", []testLayer{manifestLayer, folder("data", bomb(t, 80<<20))}, bundle.ErrTooLarge, "decompression bomb"},
@@ -258,6 +204,14 @@ func TestLyingRegistry(t *testing.T) {
 	t.Run("layer that ends early", func(t *testing.T) {
 		ref := liar(t, ocispec.MediaTypeImageManifest, ociManifest(t, titled("manifest.yaml", want, 17)), serve("what"))
 		refused(t, ref, bundle.ErrDigest, "4 bytes")
+	})
+	t.Run("flasher manifest of 1 GB", func(t *testing.T) {
+		blobs := map[digest.Digest]func(http.ResponseWriter){want: func(w http.ResponseWriter) {
+			t.Error("it was fetched")
+			w.WriteHeader(http.StatusNotFound)
+		}}
+		ref := liar(t, ocispec.MediaTypeImageManifest, ociManifest(t, titled("manifest.yaml", want, 1000000000)), blobs)
+		refused(t, ref, bundle.ErrTooLarge, `"manifest.yaml" announces 1000000000 bytes of YAML`)
 	})
 	t.Run("OCI manifest of 1 GB", func(t *testing.T) {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -79,6 +79,9 @@ func readLayers(data []byte, limits Limits) ([]layer, error) {
 		if d.Size < 0 || d.Size > limits.Size {
 			return nil, fmt.Errorf("%w: layer %q announces %d bytes, the limit is %d", ErrTooLarge, l.title, d.Size, limits.Size)
 		}
+		if !l.folder && isManifestName(l.title) && d.Size > maxManifestSize {
+			return nil, fmt.Errorf("%w: %q announces %d bytes of YAML, more than the %d that are read", ErrTooLarge, l.title, d.Size, maxManifestSize)
+		}
 		if total += d.Size; total > limits.Size {
 			return nil, fmt.Errorf("%w: the layers announce more than %d bytes together", ErrTooLarge, limits.Size)
 		}
@@ -98,8 +101,13 @@ func isFolder(d ocispec.Descriptor) bool {
 		return v == "true"
 	}
 	name := d.Annotations[ocispec.AnnotationTitle]
-	return (d.MediaType == ocispec.MediaTypeImageLayerGzip || d.MediaType == mediaTypeDockerLayer) &&
-		!strings.HasSuffix(name, ".tar.gz") && !strings.HasSuffix(name, ".tgz")
+	switch d.MediaType {
+	case ocispec.MediaTypeImageLayerGzip, mediaTypeDockerLayer:
+		return !strings.HasSuffix(name, ".tar.gz") && !strings.HasSuffix(name, ".tgz")
+	case ocispec.MediaTypeImageLayerZstd:
+		return !strings.HasSuffix(name, ".tar.zst") && !strings.HasSuffix(name, ".tzst")
+	}
+	return false
 }
 
 // pickFromIndex chooses the manifest of an image index: bundles have no

@@ -26,6 +26,13 @@ func (l *linter) boot(m *Manifest, at string, v Variant) {
 		l.add(SeverityNote, at, "%q boots in a way that is not known here, so it is not checked against the files", v.BootCmd)
 		return
 	}
+	if len(written(v.BootCmd)) > 0 {
+		l.add(SeverityNote, at, "%q unpacks or moves what was loaded before it boots, so it is not checked against the files", v.BootCmd)
+		if v.File != "" && overwrites(v.BootCmd, s.DTB.Address) {
+			l.add(SeverityError, at, "%q writes over %s, so %s would be loaded in vain", v.BootCmd, s.DTB.Address, v.File)
+		}
+		return
+	}
 	kernel := l.infos[s.Kernel.File]
 	l.verb(at, cmd, s.Kernel.File, kernel)
 	if len(cmd.args) == 0 {

@@ -127,6 +127,11 @@ func TestLint(t *testing.T) {
 		{"same base name", full(map[string]string{"data/other/kernel": "x", "data/dtbs/kernel": dtb}, "data/dtbs/alternate.dtb", "data/dtbs/kernel"), []string{"same base name as data/dtbs/kernel", "data/dtbs/alternate.dtb: no manifest uses it", "data/other/kernel: no manifest uses it"}},
 		{"file name", full(map[string]string{"data/my initramfs": ramdisk}, "data/initramfs", "data/my initramfs"), []string{"U-Boot's command line would interpret", "data/initramfs: no manifest uses it"}},
 		{"command of one's own", full(nil, "booti 0x82000000 0x83000000 0x84000000", "run my_boot"), []string{"not known here"}},
+		{"FIT that U-Boot takes apart", map[string]string{"manifest.yaml": readTestdata(t, "manifests/ti-imxtract.yaml"), "data/flasher-fedora.itb": fit}, []string{
+			"note: manifest.yaml: spec.dtb.variants.j784s4.bootcmd: \"unlz4 ", "note: manifest.yaml: spec.dtb.variants.custom.bootcmd: \"unlz4 "}},
+		{"DTB that the boot command writes over", full(nil, "booti 0x82000000", "cp.b 0x90000000 84000000 1000; booti 0x82000000"), []string{
+			"unpacks or moves what was loaded", "error: manifest.yaml: spec.bootcmd: \"cp.b 0x90000000 84000000 1000; booti 0x82000000 0x83000000 0x84000000\" writes over 0x84000000, so data/dtbs/plain.dtb would be loaded in vain",
+			"writes over 0x84000000, so data/dtbs/alternate.dtb"}},
 		{"no manufacturer", full(nil, "  manufacturer: Example Boards\n", ""), []string{"spec.manufacturer: is missing; Jumpstarter requires it"}},
 		{"manifest with errors", full(nil, "default: plain", "default: none"), []string{`error: manifest.yaml: spec.dtb.default: line 30: "none" is not in variants`}},
 		{"no manifest.yaml", map[string]string{"manifest-a.yaml": fullFiles(t)["manifest.yaml"]}, []string{"there is no manifest.yaml", "no such file", "no such file", "no such file", "no such file"}},
@@ -189,4 +194,13 @@ func TestLintWithOverrides(t *testing.T) {
 	}) {
 		t.Errorf("got %v", found)
 	}
+}
+
+func readTestdata(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
 }

@@ -54,6 +54,29 @@ func TestManifestsOfTheField(t *testing.T) {
 				"j784s4": {BootCmd: "bootm 0x90000000#j784s4"}, "am69": {BootCmd: "bootm 0x90000000#am69"},
 				"custom": {BootCmd: "bootm 0x90000000:kernel 0x90000000:initrd 0x88000000"}}},
 		}},
+		{"ti-imxtract.yaml", "ti-j784s4", bundle.Spec{
+			Manufacturer: "Texas Instruments", Link: "https://www.ti.com/tool/PROCESSOR-SDK-J784S4", BootCmd: "bootm 0x90000000",
+			DefaultTarget: "usd", Targets: map[string]string{"usd": "/sys/class/block#4fb0000", "emmc": "/sys/class/block#4f80000"},
+			Login: login, Kernel: &bundle.Artefact{File: "data/flasher-fedora.itb", Address: "0x90000000"},
+			DTB: &bundle.DTB{Default: "j784s4", Address: "0x88000000", Variants: map[string]bundle.Variant{
+				"j784s4": {BootCmd: "unlz4 0x900000d4 0x80000000 0x8000000; imxtract 0x90000000 fdt-j784s4 0x88000000; imxtract 0x90000000 initrd 0x89000000; booti 0x80000000 0x89000000:0x7000000 0x88000000"},
+				"custom": {BootCmd: "unlz4 0x900000d4 0x80000000 0x8000000; imxtract 0x90000000 initrd 0x89000000; booti 0x80000000 0x89000000:0x7000000 0x88000000"}}},
+		}},
+		{"rcar-fit.yaml", "rcar-s4", bundle.Spec{
+			Manufacturer: "Renesas", Link: "https://www.renesas.com/en/products/r-car-s4", BootCmd: "bootm 0x58000000",
+			DefaultTarget: "emmc", Targets: map[string]string{"emmc": "/dev/mmcblk0"},
+			Login: login, Kernel: &bundle.Artefact{File: "data/flasher-automotive.itb", Address: "0x58000000"},
+			DTB: &bundle.DTB{Default: "spider", Address: "0x48000000", Variants: map[string]bundle.Variant{
+				"spider": {BootCmd: "bootm 0x58000000#spider"}, "s4sk": {BootCmd: "bootm 0x58000000#s4sk"},
+				"custom": {BootCmd: "bootm 0x58000000:kernel 0x58000000:initrd 0x48000000"}}},
+		}},
+		{"nxp-fit.yaml", "nxp-s32g-vnd-rdb3", bundle.Spec{
+			Manufacturer: "NXP", Link: "https://www.nxp.com/part/S32G-VNP-RDB3", BootCmd: "bootm 0x90000000#s32g3",
+			DefaultTarget: "usd", Targets: map[string]string{"usd": "/dev/mmcblk0"},
+			Login: login, Kernel: &bundle.Artefact{File: "data/flasher-buildroot.itb", Address: "0x90000000"},
+			DTB: &bundle.DTB{Default: "s32g3", Address: "0x88000000", Variants: map[string]bundle.Variant{
+				"s32g3": {BootCmd: "bootm 0x90000000#s32g3"}, "custom": {BootCmd: "bootm 0x90000000:kernel 0x90000000:initrd 0x88000000"}}},
+		}},
 		{"rcar-nodtb.yaml", "rcar-s4", bundle.Spec{
 			Manufacturer: "Renesas", BootCmd: "bootm", DefaultTarget: "emmc", Targets: map[string]string{"emmc": "/dev/mmcblk0"},
 			Login:  bundle.Login{Type: "busybox", LoginPrompt: "login:", Prompt: "#"},
@@ -185,6 +208,8 @@ func TestManifestProblems(t *testing.T) {
 		{"shell type", bad("spec:\n", "spec:\n  shelltype: zsh\n"), []string{`6:14: spec.login.type: "zsh" is not supported, only "busybox"`}, nil},
 		{"two shell types", bad("spec:\n", "spec:\n  shelltype: busybox\n  login: {type: ash}\n"),
 			[]string{`6:14: spec.shelltype: is "busybox", but spec.login.type is "ash"`, `7:17: spec.login.type: "ash" is not supported, only "busybox"`}, nil},
+		{"colon forgotten", bad("        file: data/dtbs/a.dtb", `        bootcmd "bootm 0x82000000#a"`),
+			[]string{`19:9: spec.dtb.variants.a: is the text "bootcmd \"bootm 0x82000000#a\""; a colon is missing after "bootcmd"`}, nil},
 		{"line break in a command", bad(`"booti 0x82000000 - 0x84000000"`, `"booti\nreset"`),
 			[]string{"7:12: spec.bootcmd: contains a control character or a line break"}, nil},
 		{"all at once", "metadata: {}\nspec:\n  kernel: {file: ../k}\n  targets: [a]\n", []string{

@@ -202,8 +202,9 @@ func WithLimits(l Limits) Option {
 
 // WithRetries sets how often a request that failed for a reason that may pass
 // (429, 5xx, a broken connection) is repeated, with growing pauses of up to
-// 3 s. The default is 5, and a broken download goes on where it stopped if the
-// registry can do that. n must be at least 1.
+// 3 s, or after what the registry says by Retry-After, if that is within a
+// minute. The default is 5, and a broken download goes on where it stopped if
+// the registry can do that. n must be at least 1.
 func WithRetries(n int) Option {
 	return func(c *config) error {
 		if n < 1 {

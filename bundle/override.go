@@ -188,31 +188,63 @@ func (c changed) effective(m *Manifest) error {
 	if err != nil {
 		return err
 	}
-	boot, ok := parseBoot(v.BootCmd)
-	if !ok || boot.verb != "booti" && boot.verb != "bootz" && boot.verb != "bootm" {
-		return nil // what the arguments of others mean is not known
+	s := &m.Spec
+	type use struct {
+		set   bool
+		what  string
+		place Address
+		arg   int
 	}
-	if c.KernelAddress != "" && len(boot.args) > 0 && !boot.uses(0, m.Spec.Kernel.Address) {
-		return fmt.Errorf("%w: %q does not boot from %s; set a boot command that does", ErrOverride, v.BootCmd, m.Spec.Kernel.Address)
+	var uses []use
+	if s.Kernel != nil {
+		uses = append(uses, use{c.kernel != "" || c.KernelAddress != "", "a kernel", s.Kernel.Address, 0})
 	}
-	if (c.initram != "" || c.InitramAddress != "") && !boot.uses(1, m.Spec.Initram.Address) {
-		return fmt.Errorf("%w: %q does not take an initramfs at %s; set a boot command that does", ErrOverride, v.BootCmd, m.Spec.Initram.Address)
+	if s.Initram != nil {
+		uses = append(uses, use{c.initram != "" || c.InitramAddress != "", "an initramfs", s.Initram.Address, 1})
 	}
-	if (c.dtb != "" || c.DTBAddress != "") && !boot.uses(2, m.Spec.DTB.Address) {
-		var able []string
-		for _, name := range m.VariantNames() {
-			other, err := m.Variant(name)
-			if b, ok := parseBoot(other.BootCmd); err == nil && ok && b.uses(2, m.Spec.DTB.Address) {
-				able = append(able, name)
-			}
+	if s.DTB != nil {
+		uses = append(uses, use{c.dtb != "" || c.DTBAddress != "", "a DTB", s.DTB.Address, 2})
+	}
+	for _, u := range uses {
+		if u.set && !takes(v.BootCmd, u.arg, u.place) {
+			return fmt.Errorf("%w: %q does not take %s at %s; %s", ErrOverride, v.BootCmd, u.what, u.place, c.hint(m, u.arg, u.place))
 		}
-		hint := "set a boot command that does"
-		if len(able) > 0 {
-			hint = "the boot command of these variants does: " + list(able)
-		}
-		return fmt.Errorf("%w: %q does not take a DTB at %s; %s", ErrOverride, v.BootCmd, m.Spec.DTB.Address, hint)
 	}
 	return nil
+}
+
+// takes reports whether a boot command passes on what is loaded to addr, as
+// far as that can be known: as argument i, and without writing over it.
+func takes(line string, i int, addr Address) bool {
+	if overwrites(line, addr) {
+		return false
+	}
+	boot, ok := parseBoot(line)
+	switch {
+	case !ok || boot.verb != "booti" && boot.verb != "bootz" && boot.verb != "bootm":
+		return true // what the arguments of others mean is not known
+	case i == 0:
+		// What takes the kernel apart first boots it from elsewhere.
+		return len(boot.args) == 0 || boot.uses(0, addr) || len(written(line)) > 0
+	}
+	return boot.uses(i, addr)
+}
+
+// hint names the variants that would take it.
+func (c changed) hint(m *Manifest, arg int, addr Address) string {
+	var able []string
+	for _, name := range m.VariantNames() {
+		if arg == 0 {
+			break // no variant is about another place for the kernel
+		}
+		if v, err := m.Variant(name); err == nil && takes(v.BootCmd, arg, addr) {
+			able = append(able, name)
+		}
+	}
+	if len(able) == 0 {
+		return "set a boot command that does"
+	}
+	return "the boot command of these variants does: " + list(able)
 }
 
 // overlay is content with some files of its own on top.

@@ -42,6 +42,7 @@ func TestOverrides(t *testing.T) {
 	srv := httptest.NewServer(http.StripPrefix("/f", http.FileServer(http.Dir(mine))))
 	defer srv.Close()
 	full, fit, small := fullFiles(t), fitFiles(t), smallFiles()
+	taken := map[string]string{"manifest.yaml": readTestdata(t, "manifests/ti-imxtract.yaml"), "data/flasher-fedora.itb": "a FIT"}
 	const fitAddr, ownDTB = "0x88000000", "bootm 0x90000000:kernel 0x90000000:initrd 0x88000000"
 	tests := []struct {
 		name  string
@@ -84,6 +85,11 @@ func TestOverrides(t *testing.T) {
 					t.Errorf("%+v", v)
 				}
 			}, nil, ""},
+		{"DTB of a FIT that U-Boot takes apart", taken, bundle.Overrides{DTB: local("my.dtb"), Variant: "custom"}, func(t *testing.T, b *bundle.Bundle, m *bundle.Manifest, v bundle.Variant) {
+			if read(t, b, v.File) != "my dtb" || m.Spec.DTB.Address != fitAddr {
+				t.Errorf("%+v", v)
+			}
+		}, nil, ""},
 		{"manifest from outside", small, bundle.Overrides{ManifestFile: local("m.yaml")}, func(t *testing.T, b *bundle.Bundle, m *bundle.Manifest, v bundle.Variant) {
 			if m.Name != "mine" {
 				t.Errorf("%+v", m)
@@ -97,11 +103,12 @@ func TestOverrides(t *testing.T) {
 			}, nil, ""},
 
 		{"DTB of a FIT that boots its own", fit, bundle.Overrides{DTB: local("my.dtb")}, nil, bundle.ErrOverride, "variants does: custom"},
+		{"DTB that the boot command writes over", taken, bundle.Overrides{DTB: local("my.dtb")}, nil, bundle.ErrOverride, "variants does: custom"},
 		{"initramfs that is not passed on", small, bundle.Overrides{Initram: local("rd.img"), InitramAddress: "0x88000000"}, nil, bundle.ErrOverride, "does not take an initramfs"},
 		{"DTB where U-Boot passes its own", map[string]string{"manifest.yaml": strings.NewReplacer("- 0x84000000", "- ${fdtcontroladdr}", "\n  dtb:\n    default: a\n    address: \"0x84000000\"\n    variants:\n      a:\n        file: data/dtbs/a.dtb", "").Replace(smallManifest), "data/kernel": "k"},
 			bundle.Overrides{DTB: local("my.dtb"), DTBAddress: "0x84000000"}, nil, bundle.ErrOverride, "does not take a DTB at 0x84000000"},
 		{"initramfs without address", small, bundle.Overrides{Initram: local("rd.img")}, nil, bundle.ErrOverride, "both a file and an address"},
-		{"kernel address that is not booted", full, bundle.Overrides{KernelAddress: "0x90000000"}, nil, bundle.ErrOverride, "does not boot from 0x90000000"},
+		{"kernel address that is not booted", full, bundle.Overrides{KernelAddress: "0x90000000"}, nil, bundle.ErrOverride, "does not take a kernel at 0x90000000; set a boot command"},
 		{"overlap", full, bundle.Overrides{KernelAddress: "0x82fffffe", BootCmd: "booti 0x82fffffe 0x83000000:0x100 0x84000000"}, nil, nil, "would be loaded to 0x83000000, into data/kernel"},
 		{"unknown variant", fit, bundle.Overrides{Variant: "nope"}, nil, bundle.ErrUnknownVariant, "am69, custom, j784s4"},
 		{"no such file", full, bundle.Overrides{Kernel: local("none")}, nil, bundle.ErrNotFound, "none"},

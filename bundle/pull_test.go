@@ -3,18 +3,21 @@ package bundle_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
+	"log"
+	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
-	"log"
-	"net/http"
 
 	"github.com/dutflash/dutflash/bundle"
 )
@@ -187,4 +190,47 @@ func sizeOf(tb testing.TB, host string, d digest.Digest) string {
 	}
 	defer resp.Body.Close()
 	return resp.Header.Get("Content-Length")
+}
+
+// TestParallelLayers: as many layers as asked for are on their way at once, and
+// no more.
+func TestParallelLayers(t *testing.T) {
+	noCredentials(t)
+	layers := []testLayer{manifestLayer}
+	for i := range 6 {
+		layers = append(layers, testLayer{title: fmt.Sprintf("data/%d", i), data: fmt.Appendf(nil, "layer %d", i)})
+	}
+	layers = append(layers, smallBundle()[1:]...)
+	for _, n := range []int{1, 3} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			g := &gate{}
+			host := startRegistry(t, g.wrap)
+			push(t, host, "b", "v1", layers...)
+			var now, most atomic.Int64
+			var once sync.Once
+			full := make(chan struct{})
+			g.set(func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
+					return false
+				}
+				running := now.Add(1)
+				defer now.Add(-1)
+				for m := most.Load(); running > m && !most.CompareAndSwap(m, running); m = most.Load() {
+				}
+				if running == int64(n) {
+					once.Do(func() { close(full) })
+				}
+				select { // the others come, or the test fails at the end
+				case <-full:
+				case <-time.After(30 * time.Second):
+				}
+				g.next.ServeHTTP(w, r)
+				return true
+			})
+			open(t, host+"/b:v1", bundle.WithCacheDir(t.TempDir()), bundle.WithParallel(n))
+			if most.Load() != int64(n) {
+				t.Errorf("%d layers were on their way at once, want %d", most.Load(), n)
+			}
+		})
+	}
 }

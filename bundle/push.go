@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -118,11 +117,9 @@ func (s *registrySource) send(ctx context.Context, d ocispec.Descriptor, title s
 		return err
 	}
 	defer f.Close()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(c.stall, func() { cancel(errStalled) })
-	defer watch.Stop()
-	up := &upload{r: f, alive: func() { watch.Reset(c.stall) }, total: d.Size, report: func(done int64) {
+	ctx, alive, done := guard(ctx, c.stall)
+	defer done()
+	up := &upload{r: f, alive: alive, total: d.Size, report: func(done int64) {
 		c.report(Progress{Path: title, Digest: string(d.Digest), Done: done, Total: d.Size})
 	}}
 	return orStalled(ctx, s.repo.Blobs().Push(ctx, ocispec.Descriptor{MediaType: d.MediaType, Digest: d.Digest, Size: d.Size}, up))

@@ -16,9 +16,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 
@@ -206,96 +204,6 @@ func TestUnknownHostIsUnreachable(t *testing.T) {
 	}}
 	_, err := bundle.Open(t.Context(), "registry.example/b:v1", bundle.WithCacheDir(t.TempDir()), bundle.WithTransport(dial))
 	if !errors.Is(err, bundle.ErrUnreachable) || !strings.Contains(err.Error(), "no such host") {
-		t.Errorf("got %v", err)
-	}
-}
-
-func TestRetries(t *testing.T) {
-	noCredentials(t)
-	for _, status := range []int{http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable} {
-		t.Run(http.StatusText(status), func(t *testing.T) {
-			g := &gate{}
-			host := startRegistry(t, g.wrap)
-			push(t, host, "b", "v1", smallBundle()...)
-			var n atomic.Int64
-			g.set(func(w http.ResponseWriter, r *http.Request) bool {
-				if n.Add(1)%2 == 1 {
-					w.WriteHeader(status)
-					return true
-				}
-				return false
-			})
-			b := open(t, host+"/b:v1", bundle.WithCacheDir(t.TempDir()), bundle.WithParallel(1))
-			if read(t, b, "data/dtbs/a.dtb") != "dtb" {
-				t.Error("wrong content")
-			}
-			g.set(func(w http.ResponseWriter, r *http.Request) bool { w.WriteHeader(status); return true })
-			_, err := bundle.Open(t.Context(), host+"/b:v1", bundle.WithCacheDir(t.TempDir()), bundle.WithRetries(1))
-			if !errors.Is(err, bundle.ErrUnreachable) || !strings.Contains(err.Error(), "keeps answering") {
-				t.Errorf("got %v", err)
-			}
-		})
-	}
-}
-
-// TestBrokenDownloadGoesOn cuts the connection in the middle of a blob: the
-// next request asks for the rest only.
-func TestBrokenDownloadGoesOn(t *testing.T) {
-	noCredentials(t)
-	g := &gate{}
-	host := startRegistry(t, g.wrap)
-	layers := smallBundle()
-	layers[1].data = bytes.Repeat([]byte("0123456789abcdef"), 64<<10)
-	push(t, host, "b", "v1", layers...)
-	var cut, resumed atomic.Bool
-	g.set(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodGet || !strings.Contains(r.URL.Path, "/blobs/") {
-			return false
-		}
-		data := layers[1].data
-		if !strings.HasSuffix(r.URL.Path, filepath.Base(blobPath("", data))) {
-			return false
-		}
-		if cut.CompareAndSwap(false, true) {
-			w.Header().Set("Content-Length", "1048576")
-			w.Header().Set("Accept-Ranges", "bytes")
-			w.Write(data[:500000])
-			w.(http.Flusher).Flush()
-			panic(http.ErrAbortHandler)
-		}
-		if rng := r.Header.Get("Range"); rng != "" && !strings.HasPrefix(rng, "bytes=0-") {
-			resumed.Store(true)
-		}
-		w.Header().Set("Accept-Ranges", "bytes")
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-		return true
-	})
-	b := open(t, host+"/b:v1", bundle.WithCacheDir(t.TempDir()), bundle.WithParallel(1))
-	if read(t, b, "data/kernel") != string(layers[1].data) {
-		t.Error("wrong content")
-	}
-	if !cut.Load() || !resumed.Load() {
-		t.Errorf("cut %v, resumed %v", cut.Load(), resumed.Load())
-	}
-}
-
-func TestStalledRegistry(t *testing.T) {
-	noCredentials(t)
-	g := &gate{}
-	host := startRegistry(t, g.wrap)
-	push(t, host, "b", "v1", smallBundle()...)
-	g.set(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, filepath.Base(blobPath("", smallBundle()[1].data))) {
-			w.Header().Set("Content-Length", "6000")
-			w.Write([]byte("kern"))
-			w.(http.Flusher).Flush()
-			<-r.Context().Done()
-			return true
-		}
-		return false
-	})
-	_, err := bundle.Open(t.Context(), host+"/b:v1", bundle.WithCacheDir(t.TempDir()), bundle.WithRetries(1), bundle.WithStallTimeout(time.Second))
-	if !errors.Is(err, bundle.ErrUnreachable) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -197,36 +197,6 @@ func TestLayouts(t *testing.T) {
 	}
 }
 
-func TestFolderLayers(t *testing.T) {
-	host := startRegistry(t, nil)
-	kernel := string(smallBundle()[1].data)
-	data := tarGz(t, link('5', "data", ""), file("data/kernel", kernel), link('5', "data/dtbs/", ""), file("data/dtbs/a.dtb", "dtb"))
-	plain := func(title string, data []byte) testLayer { // as oras-py marks folders: by media type alone
-		return testLayer{title: title, data: data, mediaType: ocispec.MediaTypeImageLayerGzip}
-	}
-	push(t, host, "b", "oras", manifestLayer, folder("data", data))
-	push(t, host, "b", "oras-py", manifestLayer, plain("data", data))
-	push(t, host, "b", "all", folder(".", tarGz(t, file("./manifest.yaml", smallManifest), file("./data/kernel", kernel), file("./data/dtbs/a.dtb", "dtb"))))
-	for _, tag := range []string{"oras", "oras-py", "all"} {
-		t.Run(tag, func(t *testing.T) {
-			dir := t.TempDir()
-			same(t, open(t, host+"/b:"+tag, bundle.WithCacheDir(dir)), bundle.KindRegistry, true)
-			same(t, open(t, host+"/b:"+tag, bundle.WithCacheDir(dir), bundle.WithOffline()), bundle.KindRegistry, true)
-			// A file that was lost from the cache is unpacked again, without the registry.
-			if err := os.Remove(blobPath(dir, []byte(kernel))); err != nil {
-				t.Fatal(err)
-			}
-			same(t, open(t, host+"/b:"+tag, bundle.WithCacheDir(dir), bundle.WithOffline()), bundle.KindRegistry, true)
-		})
-	}
-	// A tar.gz that is meant as a file stays one.
-	layers := append(smallBundle(), plain("data/rootfs.tar.gz", data))
-	push(t, host, "b", "file", layers...)
-	if got := read(t, open(t, host+"/b:file", bundle.WithCacheDir(t.TempDir())), "data/rootfs.tar.gz"); got != string(data) {
-		t.Error("the file was changed")
-	}
-}
-
 func TestOtherManifestForms(t *testing.T) {
 	host := startRegistry(t, nil)
 	d := push(t, host, "b", "v1", smallBundle()...)

@@ -57,10 +57,8 @@ func pause(ctx context.Context, attempt int) error {
 
 // receive copies what is still missing, and not a byte more than announced.
 func receive(ctx context.Context, src source, w *blobstore.Writer, d ocispec.Descriptor, title string, c *config) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watch := time.AfterFunc(c.stall, func() { cancel(errStalled) })
-	defer watch.Stop()
+	ctx, alive, done := guard(ctx, c.stall)
+	defer done()
 
 	rc, err := src.fetch(ctx, d)
 	if err != nil {
@@ -82,7 +80,7 @@ func receive(ctx context.Context, src source, w *blobstore.Writer, d ocispec.Des
 	reported := w.Size()
 	for {
 		n, err := rc.Read(buf)
-		watch.Reset(c.stall)
+		alive()
 		if w.Size()+int64(n) > d.Size {
 			return fmt.Errorf("%w: more than the %d bytes that its descriptor announces", ErrDigest, d.Size)
 		}
@@ -111,6 +109,18 @@ func receive(ctx context.Context, src source, w *blobstore.Writer, d ocispec.Des
 		return fmt.Errorf("%w: %d bytes, its descriptor announces %d", ErrDigest, w.Size(), d.Size)
 	}
 	return nil
+}
+
+// pauseKey is where a guarded context has the function that is told about pauses.
+type pauseKey struct{}
+
+// guard returns a context that ends with errStalled when alive was not called
+// for the time of stall. A pause that the server asks for does not count.
+func guard(parent context.Context, stall time.Duration) (ctx context.Context, alive, done func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	watch := time.AfterFunc(stall, func() { cancel(errStalled) })
+	ctx = context.WithValue(ctx, pauseKey{}, func(d time.Duration) { watch.Reset(stall + d) })
+	return ctx, func() { watch.Reset(stall) }, func() { watch.Stop(); cancel(nil) }
 }
 
 func orStalled(ctx context.Context, err error) error {

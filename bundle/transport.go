@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -33,11 +34,57 @@ func (c *config) roundTripper() (http.RoundTripper, func()) {
 		}
 		base, idle = t, t.CloseIdleConnections
 	}
-	return &retry.Transport{Base: base, Policy: func() retry.Policy {
-		return &retry.GenericPolicy{
-			Retryable: func(resp *http.Response, err error) (bool, error) { return again(resp, err, c) },
-			Backoff:   retry.DefaultBackoff, MinWait: 200 * time.Millisecond, MaxWait: 3 * time.Second, MaxRetry: c.retries}
-	}}, idle
+	return &retry.Transport{Base: base, Policy: func() retry.Policy { return policy{c} }}, idle
+}
+
+const (
+	minRetryWait = 200 * time.Millisecond
+	maxRetryWait = 3 * time.Second
+	// maxRetryAfter is how long a server may ask us to wait. One that wants
+	// more is treated as one that cannot be reached, as the cache may help then.
+	maxRetryAfter = time.Minute
+)
+
+// policy says when a request is repeated: with growing pauses, or when the
+// server says. oras-go's own policy heeds Retry-After for 429 alone, not for
+// 503, and cuts it to its longest pause.
+type policy struct{ c *config }
+
+// Retry implements retry.Policy.
+func (p policy) Retry(attempt int, resp *http.Response, err error) (time.Duration, error) {
+	if attempt >= p.c.retries {
+		return -1, nil
+	}
+	if ok, err := again(resp, err, p.c); err != nil || !ok {
+		return -1, err
+	}
+	wait := min(max(retry.DefaultBackoff(attempt, nil), minRetryWait), maxRetryWait)
+	if after := retryAfter(resp); after > maxRetryAfter {
+		p.c.logger.Debug("server wants a longer pause than is waited for", "pause", after, "longest", maxRetryAfter)
+		return -1, nil
+	} else if after > wait {
+		wait = after
+		if pausing, ok := resp.Request.Context().Value(pauseKey{}).(func(time.Duration)); ok {
+			pausing(wait)
+		}
+	}
+	return wait, nil
+}
+
+// retryAfter is the pause that a server asks for, in seconds or until a date
+// (RFC 9110, 10.2.3), or 0.
+func retryAfter(resp *http.Response) time.Duration {
+	if resp == nil {
+		return 0
+	}
+	v := resp.Header.Get("Retry-After")
+	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
+		return time.Duration(n) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return time.Until(at)
+	}
+	return 0
 }
 
 // again decides whether a request is worth repeating. A refused connection or

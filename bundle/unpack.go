@@ -3,6 +3,7 @@ package bundle
 import (
 	"archive/tar"
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"path"
 	"strings"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/opencontainers/go-digest"
 
 	"github.com/dutflash/dutflash/bundle/internal/blobstore"
@@ -44,18 +46,11 @@ func (p *puller) unpack(ctx context.Context, l layer, content *cached, budget *i
 		meter.err = fmt.Errorf("%w: %d bytes unpack to more than %d, which looks like a decompression bomb", ErrTooLarge, l.Size, bomb)
 	}
 	in := bufio.NewReaderSize(blobstore.ContextReader(ctx, f), 256<<10)
-	meter.r = in
-	if magic, _ := in.Peek(4); string(magic) == "\x28\xb5\x2f\xfd" {
-		return blobstore.Tree{}, errors.New("it is packed with zstd; only tar and tar+gzip are read, which is what oras pushes")
+	var done func()
+	if meter.r, done, err = decompress(in); err != nil {
+		return blobstore.Tree{}, err
 	}
-	if magic, _ := in.Peek(2); len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
-		gz, err := gzip.NewReader(in)
-		if err != nil {
-			return blobstore.Tree{}, err
-		}
-		defer gz.Close()
-		meter.r = gz
-	}
+	defer done()
 	whole := io.Reader(meter)
 	var sum digest.Verifier
 	if want, ok := l.Annotations[annotationTarContent]; ok {
@@ -80,6 +75,35 @@ func (p *puller) unpack(ctx context.Context, l layer, content *cached, budget *i
 		*budget -= f.Size
 	}
 	return tree, p.store.PutTree(tree)
+}
+
+// maxZstdWindow bounds what unpacking takes of memory. It is what the format's
+// description asks every decoder to support (RFC 8878, 3.1.1.1.2), and what the
+// zstd command writes at every level without --ultra or --long.
+const maxZstdWindow = 8 << 20
+
+// decompress tells by the magic number how a folder is packed: gzip, zstd, or
+// not at all. The media type is not asked, as some tools do not set it.
+func decompress(in *bufio.Reader) (io.Reader, func(), error) {
+	magic, err := in.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, err
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte("\x1f\x8b")):
+		gz, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, nil, err
+		}
+		return gz, func() { gz.Close() }, nil
+	case bytes.HasPrefix(magic, []byte("\x28\xb5\x2f\xfd")):
+		zs, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow))
+		if err != nil {
+			return nil, nil, err
+		}
+		return zs, zs.Close, nil
+	}
+	return in, func() {}, nil
 }
 
 // treeComplete checks that what was unpacked earlier is all there and intact.

@@ -84,7 +84,7 @@ func TestFlashFromRegistry(t *testing.T) {
 		})
 		t.Run("stream", func(t *testing.T) {
 			other := testImage(40*mib + 99)
-			f := r.flasher(t, ref, flasher.WithMethod(flasher.MethodStream), flasher.WithVariant("uboot"))
+			f := r.flasher(t, ref, flasher.WithMethod(flasher.MethodStream), flasher.UseDTBVariant("uboot"))
 			res, err := f.Flash(t.Context(), compressed(t, imageFile(t, "other.raw", other), "zstd", ".zst"), flasher.WithTarget("/dev/vda"))
 			if err != nil {
 				t.Fatal(err)

@@ -262,18 +262,6 @@ func WithCacheDir(dir string) Option {
 	}
 }
 
-// WithManifest chooses one of several manifests in the bundle by its file name.
-// The default is manifest.yaml.
-func WithManifest(name string) Option {
-	return func(c *config) error { c.overrides.Manifest = name; return nil }
-}
-
-// WithVariant chooses the DTB variant. The default is the manifest's
-// dtb.default.
-func WithVariant(name string) Option {
-	return func(c *config) error { c.overrides.Variant = name; return nil }
-}
-
 // UseKernel loads a local file, or what an http(s) URL names, in place of the
 // bundle's kernel; in flashes and in both shells. An override that the boot
 // command would not take is refused before the board is touched
@@ -290,6 +278,21 @@ func UseInitram(ref string) Option {
 // UseDTB is [UseKernel] for the DTB of the variant in use.
 func UseDTB(ref string) Option {
 	return func(c *config) error { c.overrides.DTB = ref; return nil }
+}
+
+// UseDTBVariant chooses the DTB variant in place of the manifest's dtb.default,
+// in flashes and in both shells. One that the manifest lacks is refused before
+// the board is touched (bundle.ErrUnknownVariant). "" is the default.
+func UseDTBVariant(name string) Option {
+	return func(c *config) error { c.overrides.Variant = name; return nil }
+}
+
+// UseManifest chooses one of several manifests in the bundle by its file name in
+// place of manifest.yaml, in flashes and in both shells. One that the bundle
+// lacks is refused before the board is touched (bundle.ErrNoManifest). "" is the
+// default.
+func UseManifest(name string) Option {
+	return func(c *config) error { c.overrides.Manifest = name; return nil }
 }
 
 // WithDefaultTarget names the target that is flashed when [Flasher.Flash] is

@@ -20,6 +20,6 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	if err := cli.New().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "dutflash:", err)
-		os.Exit(1)
+		os.Exit(cli.ExitCode(err))
 	}
 }

@@ -3,172 +3,130 @@
 //
 //	root.AddCommand(cli.New())
 //
-// So far it has flash, bootloader-shell and busybox-shell for a board of a board
-// file (see flasher/config).
+// The boards are in a board file or in an exporter file of Jumpstarter (see
+// flasher/config); a lab's own drivers are added with [WithConfig].
+//
+// # Exit codes
+//
+// [ExitCode] gives the code for an error, so that a script knows whose fault it
+// was:
+//
+//	0    done and proved
+//	1    something else
+//	2    the command line, the board file or an option is wrong
+//	3    the bundle or the image cannot be had, or is damaged
+//	4    a port or a server of this host
+//	5    the console or the power switch
+//	6    the board did not get to its shell
+//	7    the flash failed on the board
+//	8    what is on the disk is not the image
+//	130  interrupted
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/config"
-	"github.com/dutflash/dutflash/transport/console"
 )
+
+// Option configures the tree.
+type Option func(*shared)
+
+// WithConfig adds options that board files are read with, such as drivers of
+// one's own.
+func WithConfig(opts ...config.Option) Option {
+	return func(s *shared) { s.config = append(s.config, opts...) }
+}
 
 // shared are the flags of every command.
 type shared struct {
 	file, board  string
 	consoleDebug bool
 	verbose      bool
+	config       []config.Option
 }
 
 // New returns the command "dutflash" with its subcommands. They read and write
-// the streams that are set on it, and obey its context.
-func New() *cobra.Command {
+// the streams that are set on it, and obey its context. Errors are returned and
+// not printed. Each call returns a new tree, which runs one command.
+func New(opts ...Option) *cobra.Command {
 	s := &shared{}
+	for _, opt := range opts {
+		opt(s)
+	}
 	root := &cobra.Command{
 		Use:           "dutflash",
 		Short:         "Flash disk images onto embedded boards",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.PersistentFlags().StringVar(&s.file, "config", "boards.yaml", "board file")
-	root.PersistentFlags().StringVar(&s.board, "board", "", "name of the board; not needed where the file has one")
-	root.PersistentFlags().BoolVarP(&s.verbose, "verbose", "v", false, "log every step on standard error")
-	root.PersistentFlags().BoolVar(&s.consoleDebug, "console-debug", false, "show the board's console on standard error")
-	root.AddCommand(flashCommand(s), bootloaderShell(s), busyboxShell(s))
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
+	})
+	flags := root.PersistentFlags()
+	flags.StringVar(&s.file, "config", "boards.yaml", "board file, or exporter file of Jumpstarter")
+	flags.StringVar(&s.board, "board", "", "name of the board; not needed where the file has one")
+	flags.BoolVarP(&s.verbose, "verbose", "v", false, "log every step on standard error")
+	flags.BoolVar(&s.consoleDebug, "console-debug", false, "show the board's console on standard error")
+	root.AddCommand(flashCommand(s), bootloaderShell(s), busyboxShell(s), consoleCommand(s), powerCommand(s),
+		bundleCommand(s), imageCommand(s), boardCommand(s))
 	return root
 }
 
-// flasher returns the Flasher of the chosen board.
-func (s *shared) flasher(cmd *cobra.Command, opts ...flasher.Option) (*flasher.Flasher, error) {
-	f, err := config.Load(s.file)
-	if err != nil {
-		return nil, err
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+func (u usageError) Unwrap() error { return u.error }
+
+// args makes a check of arguments give usage errors.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, a []string) error {
+		if err := check(cmd, a); err != nil {
+			return usageError{fmt.Errorf("%w (usage: %s)", err, cmd.UseLine())}
+		}
+		return nil
 	}
-	board, err := f.Board(s.board)
+}
+
+// one returns the chosen board.
+func (s *shared) one() (*config.Board, error) {
+	f, err := config.Load(s.file, s.config...)
 	if err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
+	b, err := f.Board(s.board)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s: %w (choose with --board)", s.file, err)}
+	}
+	return b, nil
+}
+
+// options are what the flags of every command say to a Flasher.
+func (s *shared) options(cmd *cobra.Command) []flasher.Option {
+	var opts []flasher.Option
 	if s.verbose {
 		opts = append(opts, flasher.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))))
 	}
 	if s.consoleDebug {
 		opts = append(opts, flasher.WithTranscript(cmd.ErrOrStderr()))
 	}
-	return board.Flasher(opts...)
+	return opts
 }
 
-func flashCommand(s *shared) *cobra.Command {
-	var target, sum, bundle string
-	var keepOn bool
-	cmd := &cobra.Command{
-		Use:   "flash FILE",
-		Short: "Flash an image (a path, - or a URL) and prove that it is on the disk",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			p := &progress{out: cmd.ErrOrStderr()}
-			f, err := s.flasher(cmd, flasher.WithProgress(p.event), flasher.WithPowerOff(!keepOn))
-			if err != nil {
-				return err
-			}
-			opts := []flasher.FlashOption{flasher.WithTarget(target), flasher.WithImageSHA256(sum)}
-			if bundle != "" {
-				opts = append(opts, flasher.WithBundle(bundle))
-			}
-			res, err := f.Flash(cmd.Context(), args[0], opts...)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s holds the image: sha256 %s, %d bytes, %d written, in %v\n",
-				res.Device, res.SHA256, res.ImageBytes, res.WrittenBytes, res.Elapsed.Round(time.Second))
-			return nil
-		},
+// flasher returns the Flasher of the chosen board.
+func (s *shared) flasher(cmd *cobra.Command, opts ...flasher.Option) (*flasher.Flasher, error) {
+	b, err := s.one()
+	if err != nil {
+		return nil, err
 	}
-	cmd.Flags().StringVar(&target, "target", "", "target to flash, a name of the manifest or a device path")
-	cmd.Flags().StringVar(&target, "partition", "", "the same as --target")
-	cmd.Flags().StringVar(&sum, "os-image-checksum", "", "SHA-256 of the image file as it is stored")
-	cmd.Flags().StringVar(&bundle, "force-flash-bundle", "", "flasher bundle to use in place of the board's")
-	cmd.Flags().BoolVar(&keepOn, "no-power-off", false, "leave the board on at the end")
-	cmd.MarkFlagsMutuallyExclusive("target", "partition")
-	return cmd
-}
-
-func bootloaderShell(s *shared) *cobra.Command {
-	return &cobra.Command{
-		Use:   "bootloader-shell",
-		Short: "Open U-Boot's prompt; Ctrl-] leaves it",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			f, err := s.flasher(cmd)
-			if err != nil {
-				return err
-			}
-			sh, err := f.BootloaderShell(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, sh.Close()) }()
-			return attach(cmd.Context(), sh.Console(), cmd.InOrStdin(), cmd.OutOrStdout())
-		},
+	f, err := b.Flasher(append(s.options(cmd), opts...)...)
+	if err != nil && !errors.Is(err, flasher.ErrConfig) {
+		err = usageError{err}
 	}
-}
-
-func busyboxShell(s *shared) *cobra.Command {
-	return &cobra.Command{
-		Use:   "busybox-shell",
-		Short: "Boot the board's busybox and open its shell; Ctrl-] leaves it",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			f, err := s.flasher(cmd)
-			if err != nil {
-				return err
-			}
-			sh, err := f.BusyboxShell(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, sh.Close()) }()
-			if err := sh.Interactive(cmd.Context()); err != nil {
-				return err
-			}
-			return attach(cmd.Context(), sh.Console(), cmd.InOrStdin(), cmd.OutOrStdout())
-		},
-	}
-}
-
-// attach hands the console to a person. The end of the input is no error.
-func attach(ctx context.Context, c *console.Console, in io.Reader, out io.Writer) error {
-	err := c.Attach(ctx, in, out)
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
-
-// progress prints events as plain lines, seldom enough to read.
-type progress struct {
-	out  io.Writer
-	last time.Time
-}
-
-const progressInterval = 2 * time.Second
-
-func (p *progress) event(ev flasher.Event) {
-	switch {
-	case ev.State == flasher.StateStarted:
-		p.last = ev.Time
-		fmt.Fprintln(p.out, ev.Step)
-	case ev.State == flasher.StateRunning && ev.Total > 0 && ev.Time.Sub(p.last) >= progressInterval:
-		p.last = ev.Time
-		fmt.Fprintf(p.out, "%s: %d %% of %.0f MB, %.1f MB/s, %v left\n", ev.Step, 100*ev.Done/ev.Total,
-			float64(ev.Total)/1e6, ev.Rate/1e6, ev.Remaining.Round(time.Second))
-	}
+	return f, err
 }

@@ -40,6 +40,7 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 	b.Manifest = first(s.Manifest, preset.Manifest)
 	b.Variant = first(s.Variant, preset.Variant)
 	b.CacheDir, b.HTTPDir, b.TFTPDir, b.DefaultTarget, b.CACert = s.CacheDir, s.HTTPDir, s.TFTPDir, s.DefaultTarget, s.CACert
+	b.BindAddress = s.BindAddress
 	for _, required := range []struct {
 		key     string
 		missing bool
@@ -149,7 +150,7 @@ func (b *Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
 
 func (b *Board) options() ([]flasher.Option, error) {
 	s := &b.settings
-	opts := []flasher.Option{flasher.WithManifest(b.Manifest), flasher.WithVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
+	opts := []flasher.Option{flasher.UseManifest(b.Manifest), flasher.UseDTBVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
 	if b.CacheDir != "" {
 		opts = append(opts, flasher.WithCacheDir(b.CacheDir))
 	}

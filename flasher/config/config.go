@@ -94,6 +94,7 @@ type Board struct {
 	Variant       string
 	DefaultTarget string
 	CACert        string
+	BindAddress   string
 
 	settings boardFields
 	open     func() (flasher.OpenConsole, error)

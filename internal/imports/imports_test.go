@@ -20,9 +20,14 @@ var rules = map[string]struct{ ours, modules []string }{
 	"busybox": {ours: []string{"transport/console"}, modules: []string{"github.com/Netflix/go-expect"}},
 	"bundle": {modules: []string{
 		"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
-		"go.yaml.in/yaml/v3", "golang.org/x/sys", "golang.org/x/sync",
+		"go.yaml.in/yaml/v3", "github.com/klauspost/compress", "golang.org/x/sys", "golang.org/x/sync",
 	}},
-	"power": {},
+	"power":              {},
+	"power/tasmota":      {ours: []string{"power", "power/internal/web"}, modules: []string{"github.com/eclipse/paho.mqtt.golang"}},
+	"power/relay":        {ours: []string{"power"}, modules: []string{"go.bug.st/serial"}},
+	"power/gpio":         {ours: []string{"power"}, modules: []string{"github.com/warthog618/go-gpiocdev"}},
+	"power/snmp":         {ours: []string{"power"}, modules: []string{"github.com/gosnmp/gosnmp"}},
+	"power/internal/web": {ours: []string{"power"}, modules: []string{"github.com/icholy/digest"}},
 	"transport/console": {modules: []string{
 		"github.com/Netflix/go-expect", "github.com/creack/pty", "golang.org/x/term", "golang.org/x/sys",
 	}},
@@ -46,14 +51,17 @@ var rules = map[string]struct{ ours, modules []string }{
 			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", // what a dump was compressed with on the board
 		},
 	},
-	"flasher/flashertest": {},
+	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
-		ours:    []string{"flasher", "bundle", "power", "power/command", "transport/image", "transport/serial", "uboot"},
+		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/manual", "power/qemu",
+			"power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/ykush", "transport/image", "transport/serial", "uboot"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 	"flasher/cli": {
-		ours:    []string{"flasher", "flasher/config", "transport/console"},
-		modules: []string{"github.com/spf13/cobra"},
+		ours: []string{"flasher", "flasher/config", "bundle", "power", "transport/console", "transport/image"},
+		modules: []string{
+			"github.com/spf13/cobra", "github.com/schollz/progressbar/v3", "github.com/Netflix/go-expect", "golang.org/x/term",
+		},
 	},
 }
 

@@ -1,0 +1,182 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dutflash/dutflash/bundle"
+)
+
+func bundleCommand(s *shared) *cobra.Command {
+	cmd := &cobra.Command{Use: "bundle", Short: "Pull, look at, check and make flasher bundles"}
+	var cacheDir string
+	var plain bool
+	cmd.PersistentFlags().StringVar(&cacheDir, "cache-dir", "", "where bundles are kept")
+	cmd.PersistentFlags().BoolVar(&plain, "plain-http", false, "speak http with the registry")
+	opts := func(c *cobra.Command) []bundle.Option {
+		var opts []bundle.Option
+		if cacheDir != "" {
+			opts = append(opts, bundle.WithCacheDir(cacheDir))
+		}
+		if c.Flags().Changed("plain-http") {
+			opts = append(opts, bundle.WithPlainHTTP(plain))
+		}
+		return opts
+	}
+	cmd.AddCommand(
+		&cobra.Command{Use: "pull REF", Short: "Pull a bundle into the cache and print its digest", Args: args(cobra.ExactArgs(1)),
+			RunE: func(c *cobra.Command, a []string) error { return pull(c, a[0], opts(c)) }},
+		&cobra.Command{Use: "inspect REF", Short: "Print what a bundle holds: a reference, a layout or a directory", Args: args(cobra.ExactArgs(1)),
+			RunE: func(c *cobra.Command, a []string) error { return inspectBundle(c, a[0], opts(c)) }},
+		&cobra.Command{Use: "lint REF", Short: "Look for mistakes in a bundle", Args: args(cobra.ExactArgs(1)),
+			RunE: func(c *cobra.Command, a []string) error { return lint(c, a[0], opts(c)) }},
+		&cobra.Command{Use: "create DIR LAYOUT", Short: "Make an OCI layout of the directory of a bundle", Args: args(cobra.ExactArgs(2)),
+			RunE: func(c *cobra.Command, a []string) error {
+				digest, err := bundle.Create(c.Context(), a[0], a[1], opts(c)...)
+				return printDigest(c, digest, err)
+			}},
+		&cobra.Command{Use: "push DIR REF", Short: "Make a bundle of a directory and push it", Args: args(cobra.ExactArgs(2)),
+			RunE: func(c *cobra.Command, a []string) error {
+				digest, err := bundle.Push(c.Context(), a[0], a[1], opts(c)...)
+				return printDigest(c, digest, err)
+			}},
+		templateCommand(), cacheCommand(&cacheDir),
+	)
+	return cmd
+}
+
+func printDigest(c *cobra.Command, digest string, err error) error {
+	if err == nil {
+		fmt.Fprintln(c.OutOrStdout(), digest)
+	}
+	return err
+}
+
+func pull(c *cobra.Command, ref string, opts []bundle.Option) error {
+	b, err := bundle.Open(c.Context(), ref, opts...)
+	if err != nil {
+		return err
+	}
+	for _, w := range b.Warnings() {
+		fmt.Fprintln(c.ErrOrStderr(), "warning:", w)
+	}
+	fmt.Fprintln(c.OutOrStdout(), b.Digest())
+	return b.Close()
+}
+
+func inspectBundle(c *cobra.Command, ref string, opts []bundle.Option) error {
+	b, err := bundle.Open(c.Context(), ref, opts...)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	out := c.OutOrStdout()
+	fmt.Fprintf(out, "digest    %s\n", orNone(b.Digest()))
+	names, err := b.Manifests()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		m, err := b.Manifest(name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "manifest  %s: %s %s\n", name, m.Name, m.Spec.Manufacturer)
+		for _, t := range m.TargetNames() {
+			path, err := m.Target(t)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "target    %s: %s%s\n", t, path, map[bool]string{true: " (default)"}[t == m.Spec.DefaultTarget])
+		}
+		for _, v := range m.VariantNames() {
+			fmt.Fprintf(out, "variant   %s\n", v)
+		}
+		fmt.Fprintf(out, "boot      %s\n", m.Spec.BootCmd)
+	}
+	files, err := b.Files()
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		size, err := b.Size(f)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "file      %s: %d bytes\n", f, size)
+	}
+	return nil
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func lint(c *cobra.Command, ref string, opts []bundle.Option) error {
+	findings, err := bundle.Lint(c.Context(), ref, opts...)
+	if err != nil {
+		return err
+	}
+	bad := 0
+	for _, f := range findings {
+		fmt.Fprintln(c.OutOrStdout(), f)
+		if f.Severity == bundle.SeverityError {
+			bad++
+		}
+	}
+	if bad > 0 {
+		return fmt.Errorf("bundle lint: %d errors in %s", bad, ref)
+	}
+	return nil
+}
+
+func templateCommand() *cobra.Command {
+	names := strings.Join(bundle.Templates(), ", ")
+	return &cobra.Command{
+		Use: "template DIR TEMPLATE BOARD", Short: "Start a bundle for a new board; templates are " + names, Args: args(cobra.ExactArgs(3)),
+		RunE: func(c *cobra.Command, a []string) error { return bundle.WriteTemplate(a[0], a[1], a[2]) },
+	}
+}
+
+func cacheCommand(dir *string) *cobra.Command {
+	cmd := &cobra.Command{Use: "cache", Short: "List or prune the bundles that are kept"}
+	list := &cobra.Command{Use: "list", Short: "List the bundles, the one used last first", Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cache, err := bundle.OpenCache(*dir)
+			if err != nil {
+				return err
+			}
+			all, err := cache.List()
+			if err != nil {
+				return err
+			}
+			for _, b := range all {
+				fmt.Fprintf(c.OutOrStdout(), "%s  %9.1f MB  %s  %s\n", b.LastUsed.Format(time.DateTime), float64(b.Size)/1e6, b.Digest, strings.Join(b.References, " "))
+			}
+			return nil
+		}}
+	var o bundle.PruneOptions
+	prune := &cobra.Command{Use: "prune", Short: "Drop old bundles, and what none needs", Args: args(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cache, err := bundle.OpenCache(*dir)
+			if err != nil {
+				return err
+			}
+			r, err := cache.Prune(c.Context(), o)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "dropped %d bundles, freed %.1f MB, kept %.1f MB, %d in use\n", r.Dropped, float64(r.Freed)/1e6, float64(r.Kept)/1e6, r.InUse)
+			return nil
+		}}
+	prune.Flags().DurationVar(&o.MaxAge, "max-age", 0, "drop bundles that were not used for longer")
+	prune.Flags().Int64Var(&o.MaxSize, "max-size", 0, "drop the bundles used longest ago until so many bytes are left")
+	cmd.AddCommand(list, prune)
+	return cmd
+}

@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"time"
+
+	expect "github.com/Netflix/go-expect"
+	"github.com/spf13/cobra"
+
+	"github.com/dutflash/dutflash/bundle"
+	"github.com/dutflash/dutflash/flasher/config"
+	"github.com/dutflash/dutflash/power"
+	"github.com/dutflash/dutflash/transport/console"
+)
+
+func boardCommand(s *shared) *cobra.Command {
+	cmd := &cobra.Command{Use: "board", Short: "List the boards of the file, or check one"}
+	cmd.AddCommand(
+		&cobra.Command{Use: "list", Short: "List the boards of the board file", Args: args(cobra.NoArgs),
+			RunE: func(c *cobra.Command, _ []string) error {
+				f, err := config.Load(s.file, s.config...)
+				if err != nil {
+					return usageError{err}
+				}
+				for _, name := range f.Names() {
+					fmt.Fprintln(c.OutOrStdout(), name)
+				}
+				return nil
+			}},
+		&cobra.Command{Use: "check", Short: "Try everything that a flash needs of this host and of the cables",
+			Long: `Try everything that a flash needs of this host and of the cables: the bundle, the
+ports, the serial line and the power switch. The board is power-cycled, listened to
+until it says something, and left off. Nothing is loaded or written.`,
+			Args: args(cobra.NoArgs),
+			RunE: func(c *cobra.Command, _ []string) error {
+				b, err := s.one()
+				if err != nil {
+					return err
+				}
+				return check(c.Context(), c.OutOrStdout(), b)
+			}},
+	)
+	return cmd
+}
+
+// errCheck is what a check that found something ends with; what it found has been
+// printed.
+var errCheck = errors.New("the board is not ready for a flash")
+
+// check makes all checks, and prints one line for each.
+func check(ctx context.Context, out io.Writer, b *config.Board) error {
+	failed := 0
+	for _, c := range []struct {
+		what string
+		do   func(context.Context, *config.Board) (string, error)
+	}{
+		{"bundle", checkBundle}, {"TFTP", checkTFTP}, {"cables", checkCables},
+	} {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		said, err := c.do(ctx, b)
+		cancel()
+		if err != nil {
+			failed++
+			fmt.Fprintf(out, "%-7s FAILED: %v\n", c.what, err)
+			continue
+		}
+		fmt.Fprintf(out, "%-7s ok: %s\n", c.what, said)
+	}
+	if failed > 0 {
+		return fmt.Errorf("board check: %w: %d of 3 checks failed", errCheck, failed)
+	}
+	return nil
+}
+
+// checkTimeout is for one check; a bundle may have to be pulled.
+const checkTimeout = 10 * time.Minute
+
+func checkBundle(ctx context.Context, b *config.Board) (string, error) {
+	var opts []bundle.Option
+	if b.CacheDir != "" {
+		opts = append(opts, bundle.WithCacheDir(b.CacheDir))
+	}
+	findings, err := bundle.Lint(ctx, b.FlasherBundle, opts...)
+	if err != nil {
+		return "", err
+	}
+	for _, f := range findings {
+		if f.Severity == bundle.SeverityError {
+			return "", fmt.Errorf("%s: %s", b.FlasherBundle, f)
+		}
+	}
+	return b.FlasherBundle, nil
+}
+
+func checkTFTP(ctx context.Context, b *config.Board) (string, error) {
+	if b.TFTPDir != "" {
+		f, err := os.CreateTemp(b.TFTPDir, ".dutflash-check-*")
+		if err != nil {
+			return "", err
+		}
+		return "files go to " + b.TFTPDir, errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	var lc net.ListenConfig
+	at := net.JoinHostPort(b.BindAddress, "69")
+	conn, err := lc.ListenPacket(ctx, "udp", at)
+	if err != nil {
+		return "", fmt.Errorf("%w (ways out: setcap cap_net_bind_service=+ep on the program, sysctl net.ipv4.ip_unprivileged_port_start=69, or tftp_dir in the board file)", err)
+	}
+	return "port 69 can be had", conn.Close()
+}
+
+// bootSign is how long a board may be silent after power on.
+const bootSign = 30 * time.Second
+
+// checkCables switches the board on and listens to it.
+func checkCables(ctx context.Context, b *config.Board) (said string, err error) {
+	open, err := b.OpenConsole()
+	if err != nil {
+		return "", err
+	}
+	pwr, err := b.Power()
+	if err != nil {
+		return "", err
+	}
+	port, err := open(ctx)
+	if err != nil {
+		return "", fmt.Errorf("serial line: %w", err)
+	}
+	con, err := console.New(port)
+	if err != nil {
+		return "", errors.Join(err, port.Close())
+	}
+	defer con.Close()
+	defer func() {
+		off, cancel := context.WithTimeout(context.WithoutCancel(ctx), powerTimeout)
+		defer cancel()
+		if offErr := pwr.Off(off); offErr != nil {
+			err = errors.Join(err, fmt.Errorf("power off: %w", offErr))
+		}
+	}()
+	if err := power.Cycle(ctx, pwr, 0); err != nil {
+		return "", fmt.Errorf("power: %w", err)
+	}
+	until, cancel := context.WithTimeout(ctx, bootSign)
+	defer cancel()
+	if _, err := con.Expect(until, expect.Regexp(regexp.MustCompile(`\S`))); err != nil {
+		return "", fmt.Errorf("the board said nothing within %v of power on: check the switch's port, the serial cable and the baud rate: %w", bootSign, err)
+	}
+	return "the board was switched on, spoke, and was switched off", nil
+}

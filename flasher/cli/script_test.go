@@ -1,0 +1,54 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/dutflash/dutflash/flasher/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dutflash": func() {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		err := cli.New().ExecuteContext(ctx)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "dutflash:", err)
+		}
+		os.Exit(cli.ExitCode(err))
+	}})
+}
+
+// TestScripts runs the command as a person would. A script's exit codes are
+// checked with the command "exits".
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("XDG_CACHE_HOME", env.WorkDir+"/cache")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+		},
+	})
+}
+
+// exits CODE COMMAND...: runs a command that must end with that code, and leaves
+// its output for stdout and stderr.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want := args[0]
+	err := ts.Exec("sh", append([]string{"-c", `"$0" "$@"; code=$?; [ $code = ` + want + ` ] || { echo "exit code $code, want ` + want + `" >&2; exit 1; }`}, args[1:]...)...)
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+}
