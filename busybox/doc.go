@@ -19,7 +19,10 @@
 // `exec sh` as init that would be a kernel panic), and is where
 // [Shell.Interactive] takes a person. Where the outer shell has no controlling
 // terminal, so that Ctrl-C would reach nobody, the inner one is given one with
-// setsid.
+// setsid. The inner shell is a job of a third shell that only waits for it, so
+// that Ctrl-Z ends it where Ctrl-C does not: because a command has switched
+// that off, because an init script has, or because the shell has locked itself
+// up over it. A new inner shell takes its place then, without its variables.
 //
 // # How a command runs
 //

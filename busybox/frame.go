@@ -34,6 +34,10 @@ func beginOf(id string) string { return "<" + id + "." + id + ">" }
 // because one bit is enough to make a success of a failure.
 func endOf(id string) string { return "<" + id + "." + id + ":" }
 
+// quitOf is what is printed when the inner shell of that name has ended, where
+// it was started guarded.
+func quitOf(name string) string { return "<" + name + "." + name + ">" }
+
 // open is how an answer begins.
 func (m mark) open() string { return "<" + m.a + "." + m.b + ":" }
 
@@ -156,8 +160,10 @@ func (sc *scanner) feed(b string) (out []byte, a answer, done bool) {
 		if at >= 0 && at < start {
 			start = at
 		}
-		if i := bytes.Index(sc.buf[:start], []byte(sc.end.open())); i >= 0 {
-			start = i
+		for _, mark := range []string{sc.end.open(), quitOf(sc.name)} {
+			if i := bytes.Index(sc.buf[:start], []byte(mark)); i >= 0 {
+				start = i
+			}
 		}
 		if sc.begun || a.done == sc.id {
 			out = bytes.Clone(sc.buf[:start])
@@ -177,7 +183,7 @@ func (sc *scanner) feed(b string) (out []byte, a answer, done bool) {
 // hold returns how many bytes at the end may still become a mark.
 func (sc *scanner) hold() int {
 	keep := 0
-	for _, mark := range []string{endOf(sc.id), sc.end.open()} {
+	for _, mark := range []string{endOf(sc.id), sc.end.open(), quitOf(sc.name)} {
 		open := []byte(mark)
 		if i := bytes.Index(sc.buf, open); i >= 0 {
 			keep = max(keep, len(sc.buf)-i)

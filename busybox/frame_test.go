@@ -35,6 +35,7 @@ func TestScanner(t *testing.T) {
 		{"noise before", "sh: x: not found\n<bcd.bcd>\nabc<bcd.bcd:1:1>\n", "abc", true, answer{name: "npq", done: "bcd", status: "1"}},
 		{"syntax error", "<bcd.bcd>\nsh: syntax error\n<fgh.jkm:npq:bcd::2::>\n", "sh: syntax error\n", true, answer{"npq", "bcd", "", "2", ""}},
 		{"exit", "<bcd.bcd>\nx\n<fgh.jkm::::3:3:>\n", "x\n", true, answer{"", "", "", "3", "3"}},
+		{"exit of a guarded shell", "<bcd.bcd>\nx<npq.npq>\x1b[?2004h\r\n<fgh.jkm::::3:3:>\n", "x", true, answer{"", "", "", "3", "3"}},
 		{"one bit of the status", "<bcd.bcd>\nx\n<bcd.bcd:0:1>\n<fgh.jkm:npq:bcd:1:0::1>\n", "x\n", true, answer{"npq", "bcd", "1", "0", ""}},
 		{"not started", "sh: _f: not found\n<fgh.jkm:npq:old:0:127::0>\n", "", true, answer{"npq", "old", "0", "127", ""}},
 		{"kernel in the output", "<bcd.bcd>\nhel[   12.345678] usb 1-1: new\r\nlo\n<bcd.bcd:0:0>\n", "hello\n", true, answer{name: "npq", done: "bcd", status: "0"}},

@@ -68,7 +68,8 @@ func (s *Shell) regain(ctx context.Context, rungs []string) error {
 	}
 	// It answers, so whatever was read was not the board's death.
 	s.stream.w = watch{crlf: s.env.stty, last: omenSession}
-	if rung == "\x1a" {
+	if rung == "\x1a" && a.name == s.nonce {
+		// An inner shell with job control, which has stopped the command.
 		if _, err := s.outer(ctx, `kill -9 %% 2>/dev/null`, `$?`, reNumber); err != nil {
 			return err
 		}

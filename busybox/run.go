@@ -28,7 +28,8 @@ const (
 //
 // Without a deadline in ctx the command timeout holds. When time is up, or ctx
 // is cancelled, the command is stopped (Ctrl-C, Ctrl-\, Ctrl-Z and kill), the
-// shell is proved again, and the error wraps ctx's; if the shell does not
+// shell is proved again, and the error wraps ctx's; what only Ctrl-Z stops takes
+// the session's shell with it, which is replaced by a new one. If the shell does not
 // answer it also wraps [ErrShellLost]. [ErrPanic] and [ErrReset] tell that the
 // board died meanwhile, [ErrOutputLost] that a part of
 // the output came faster than it could be read. Kernel messages with time stamps are taken out of the

@@ -6,20 +6,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/internal/testtool"
 )
 
-func TestRunGivesOutputAndStatus(t *testing.T) {
-	s := loggedIn(t)
+// commandCase is a command with what it prints and its exit status, under
+// busybox 1.35's ash.
+type commandCase struct {
+	name, cmd, out string
+	status         int
+}
+
+// commandCases are run one after the other in one session, on a pty and on the
+// virtual boards.
+func commandCases() []commandCase {
 	script := "t=0\nfor i in 1 2 3; do\n\tt=$((t+i))\ndone\necho \"total $t\"\n"
-	for _, tc := range []struct {
-		name, cmd, out string
-		status         int
-	}{
+	return []commandCase{
 		{"one line", "echo hello", "hello\n", 0},
 		{"nothing", "true", "", 0},
 		{"empty command", "", "", 0},
@@ -53,7 +60,15 @@ func TestRunGivesOutputAndStatus(t *testing.T) {
 		{"looks like a prompt", "echo '# '; echo '## Flattened Device Tree'; echo 'login: '", "# \n## Flattened Device Tree\nlogin: \n", 0},
 		{"looks like a kernel message", "echo '[   12.345678] Kernel panic - not syncing: no'", "[   12.345678] Kernel panic - not syncing: no\n", 0},
 		{"looks like a reset", `printf 'U-Boot 2023.01 (Jan 01 2023)\r\n'`, "U-Boot 2023.01 (Jan 01 2023)\r\n", 0},
-	} {
+	}
+}
+
+func TestRunGivesOutputAndStatus(t *testing.T) {
+	testCommands(t, loggedIn(t))
+}
+
+func testCommands(t *testing.T, s *busybox.Shell) {
+	for _, tc := range commandCases() {
 		t.Run(tc.name, func(t *testing.T) {
 			out, err := s.Run(ctx(t), tc.cmd)
 			if out != tc.out {
@@ -107,15 +122,23 @@ func TestRunRefusesWhatATerminalWouldEat(t *testing.T) {
 
 func TestHangingCommandIsStopped(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ name, cmd string }{
-		{"sleeps", "echo started; sleep 1000"},
-		{"loops in the shell", "echo started; while :; do :; done"},
-		{"ignores interrupt", `echo started; sh -c 'trap "" INT; sleep 1000'`},
-		{"ignores interrupt and quit", `echo started; sh -c 'trap "" INT QUIT; while :; do :; done'`},
+	dash := testtool.Need(t, "dash", "apt-get install dash")
+	for _, tc := range []struct {
+		name, cmd string
+		shell     bool // it may cost the shell
+	}{
+		{"sleeps", "echo started; sleep 1000", false},
+		{"pipeline", "echo started; cat /dev/zero | cat >/dev/null", false},
+		{"loops in the shell", "echo started; while :; do :; done", true},
+		{"ignores interrupt", `echo started; ` + dash + ` -c 'trap "" INT; sleep 1000; :'`, false},
+		{"ignores interrupt, in ash", `echo started; sh -c 'trap "" INT; sleep 1000'`, true}, // and quit with it
+		{"ignores interrupt and quit", `echo started; sh -c 'trap "" INT QUIT; while :; do :; done'`, true},
+		{"loops in the shell and ignores interrupt", `echo started; trap "" INT QUIT; while :; do :; done`, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			s := loggedIn(t)
+			run(t, s, "kept=1")
 			short, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			out, err := s.Run(short, tc.cmd)
@@ -127,6 +150,37 @@ func TestHangingCommandIsStopped(t *testing.T) {
 			}
 			if got := run(t, s, "echo alive"); got != "alive\n" {
 				t.Errorf("after it: %q", got)
+			}
+			if got := run(t, s, "echo $kept"); got != "1\n" && !tc.shell {
+				t.Errorf("the shell's variables are gone: %q", got)
+			}
+		})
+	}
+}
+
+// A shell that an init script has put into the background is started with
+// interrupts ignored, and so is everything that it starts.
+func TestHangingCommandOfAShellThatCannotBeInterrupted(t *testing.T) {
+	t.Parallel()
+	argv := busyboxArgs(t)
+	for _, sh := range [][]string{argv, {testtool.Need(t, "dash", "apt-get install dash"), "-i"}, {testtool.Need(t, "bash", "apt-get install bash"), "-i"}} {
+		t.Run(filepath.Base(sh[0]), func(t *testing.T) {
+			t.Parallel()
+			s := session(t, program(t, append([]string{argv[0], "sh", "-c", `trap "" INT QUIT; exec "$@"`, "sh"}, sh...)...))
+			login(t, s)
+			for _, cmd := range []string{"echo started; sleep 1000", "echo started; while :; do :; done"} {
+				short, cancel := context.WithTimeout(t.Context(), time.Second)
+				out, err := s.Run(short, cmd)
+				cancel()
+				if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, busybox.ErrShellLost) || out != "started\n" {
+					t.Fatalf("%s: %q, %v, want a deadline and a shell that answers", cmd, out, err)
+				}
+			}
+			if got := run(t, s, "echo alive; exit 0"); got != "alive\n" {
+				t.Errorf("after it: %q", got)
+			}
+			if _, err := s.Run(ctx(t), "exit 3"); status(err) != 3 {
+				t.Errorf("exit: %v", err)
 			}
 		})
 	}

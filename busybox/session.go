@@ -195,6 +195,20 @@ func (s *Shell) enter(ctx context.Context) error {
 // errNotInner says that a way to start the inner shell did not start any.
 var errNotInner = errors.New("the inner shell did not start")
 
+// guarded starts the inner shell as a job of a shell that does nothing but wait
+// for it, and without job control of its own, so that Ctrl-Z stops it together
+// with whatever it runs; what has stopped is killed. There has to be a way to
+// end the shell itself: busybox' ash leaves its signal handler by longjmp, so
+// that an interrupt at the wrong moment leaves a lock of glibc's held and the
+// shell waiting for it for ever; and where an init script has started it in the
+// background, it cannot be interrupted at all. An interactive shell ignores
+// all other keys.
+//
+// It says when the inner shell has ended, so that what an outer shell prints
+// then, such as bash's control sequences, is not taken for the command's.
+// NAME stands for the inner shell's name.
+const guarded = `sh -c 'set -m;sh +m -i;_fq=$?;kill -9 %% 2>/dev/null;printf "<%s.%s>" NAME NAME;exit $_fq'`
+
 // starters returns the commands to start the inner shell with, best first.
 func (s *Shell) starters(ctx context.Context) ([]string, error) {
 	st, err := s.outer(ctx, `(:</dev/tty)2>/dev/null`, `$?`, reNumber)
@@ -202,7 +216,7 @@ func (s *Shell) starters(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	if s.env.tty = st == "0"; s.env.tty {
-		return []string{"sh -i"}, nil
+		return []string{guarded, "sh -i"}, nil
 	}
 	// A session leader that ends hangs up its terminal for everybody who has
 	// it open, except through /dev/console: only there the outer shell survives.
@@ -211,7 +225,7 @@ func (s *Shell) starters(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	if in == "/dev/console" {
-		return []string{"setsid -c sh -i", "setsid cttyhack sh -i", "sh -i"}, nil
+		return []string{"setsid -c " + guarded, "setsid cttyhack " + guarded, "setsid -c sh -i", "setsid cttyhack sh -i", "sh -i"}, nil
 	}
 	return []string{"sh -i"}, nil
 }
@@ -219,9 +233,11 @@ func (s *Shell) starters(ctx context.Context) ([]string, error) {
 // inner starts the inner shell from the outer one and loads it.
 func (s *Shell) inner(ctx context.Context, start string) error {
 	name := word()
+	start = strings.ReplaceAll(start, "NAME", name)
 	// _fx is set in the outer shell only, so that these lines may be repeated.
+	// ash has what it runs ignore Ctrl-\ as it does itself, unless it is trapped.
 	setup := "[ -z \"$_fx\" ]||{ PS1= PS2= ENV= " + start + ";_fq=$?;}\n" +
-		"[ -n \"$_fx\" ]||_fn=" + name + " _fq= _fd= _fs= _fy=- _fv=- _fc= _fp=\n"
+		"[ -n \"$_fx\" ]||{ _fn=" + name + " _fq= _fd= _fs= _fy=- _fv=- _fc= _fp=;trap : 3;}\n"
 	m := newMark()
 	var a answer
 	err := s.converse(ctx, tries, setup+m.question(), func(text string) bool {

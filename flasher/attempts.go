@@ -107,7 +107,8 @@ func (o *operation) dropBoard() error {
 // whose answer was clear.
 func retryable(err error) bool {
 	for _, final := range []error{
-		ErrConfig, ErrNoServerAddress, ErrVerify,
+		ErrConfig, ErrNoServerAddress, ErrVerify, ErrPartitionTable,
+		ErrDeviceRead, ErrDumpWriter, ErrDumpTransfer,
 		extents.ErrVerify, extents.ErrWrite, extents.ErrRead,
 		busybox.ErrLoginIncorrect, context.Canceled,
 	} {
@@ -120,9 +121,9 @@ func retryable(err error) bool {
 		return false
 	}
 	switch own.Step {
-	case StepConsole, StepPower, StepBootloader, StepNetwork, StepLoad, StepBoot, StepLogin, StepShell, StepWrite, StepSync:
+	case StepConsole, StepPower, StepBootloader, StepNetwork, StepLoad, StepBoot, StepLogin, StepShell, StepWrite, StepSync, StepDump:
 		return true
-	case StepTarget, StepPreflash, StepVerify:
+	case StepTarget, StepPreflash, StepVerify, StepTable:
 		// A command that ran and failed will fail again; a board that was
 		// lost meanwhile may not.
 		var command *busybox.CommandError

@@ -30,6 +30,8 @@ const (
 	StepWrite      Step = "write"       // the image onto the device
 	StepSync       Step = "sync"        // flush what the board holds back
 	StepVerify     Step = "verify"      // read back and compare
+	StepDump       Step = "dump"        // read the device and bring it to the host
+	StepTable      Step = "table"       // partition table: move its backup, have the kernel read it
 	StepPowerState Step = "power state" // the power state asked for at the end
 )
 
@@ -46,8 +48,26 @@ var (
 	ErrTargetInUse = errors.New("target is in use")
 	// ErrTargetReadOnly: the target is write-protected. Nothing was written.
 	ErrTargetReadOnly = errors.New("target is read-only")
+	// ErrPartitionNotFound: the target's disk has no partition of that label
+	// or number. The error lists those that it has. Nothing was written.
+	ErrPartitionNotFound = errors.New("no such partition")
+	// ErrPartitionAmbiguous: several partitions of the disk have that label, or
+	// one has it as its label and another as its number. Nothing was written.
+	ErrPartitionAmbiguous = errors.New("more than one such partition")
+	// ErrPartitionTable: there is no usable partition table where one is
+	// needed: on the target's disk, or in the image for [WithMoveBackupGPT].
+	ErrPartitionTable = errors.New("unusable partition table")
+	// ErrTargetOverlap: two parts of one flash would write to the same place.
+	// Nothing was written.
+	ErrTargetOverlap = errors.New("targets overlap")
 	// ErrVerify: what was read back from the target is not the image.
 	ErrVerify = errors.New("the target does not hold the image")
+	// ErrDeviceRead: the board cannot read its device at some place.
+	ErrDeviceRead = errors.New("the device cannot be read")
+	// ErrDumpWriter: the writer given to [Flasher.Dump] failed.
+	ErrDumpWriter = errors.New("the dump could not be saved")
+	// ErrDumpTransfer: the board could not send the same piece many times.
+	ErrDumpTransfer = errors.New("the board cannot send what it read")
 	// ErrStalled: the board took no more bytes for longer than the limit.
 	ErrStalled = errors.New("the board stopped taking data")
 	// ErrNoServerAddress: no address of this host faces the board.
@@ -65,7 +85,7 @@ var (
 // *busybox.CommandError, *bundle.Error, *image.Error, *power.Error, and
 // context.DeadlineExceeded for a step that took longer than its limit.
 type Error struct {
-	// Op is "flash", "bootloader shell", "busybox shell" or "new".
+	// Op is "flash", "dump", "bootloader shell", "busybox shell" or "new".
 	Op string
 	// Step is where it failed.
 	Step Step

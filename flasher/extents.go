@@ -3,7 +3,6 @@ package flasher
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 
@@ -31,18 +30,9 @@ func (w *writer) plan() (*extents.Plan, error) {
 	if w.f.cfg.verify == VerifyNone {
 		cfg.Verify = extents.VerifyNone
 	}
-	zeros := map[int64][sha256.Size]byte{}
-	for _, c := range w.image.Chunks() {
-		ec := extents.Chunk{Offset: c.Offset, Size: c.Size, Zero: c.Zero, SHA256: c.SHA256}
-		if c.Zero {
-			sum, ok := zeros[c.Size]
-			if !ok {
-				sum = sha256.Sum256(make([]byte, c.Size))
-				zeros[c.Size] = sum
-			}
-			ec.SHA256 = sum
-		}
-		cfg.Chunks = append(cfg.Chunks, ec)
+	var err error
+	if cfg.Chunks, err = w.chunks(); err != nil {
+		return nil, err
 	}
 	return extents.New(cfg)
 }
@@ -61,8 +51,12 @@ func (w *writer) putExtents(ctx context.Context) error {
 		w.res.Warnings = append(w.res.Warnings, "what was written was not read back")
 		return nil
 	}
-	if w.res.ProvedBytes != w.image.Size() {
-		return w.fail(ctx, StepVerify, 0, fmt.Errorf("%w: only %d of %d bytes were proved", ErrVerify, w.res.ProvedBytes, w.image.Size()))
+	if due := w.image.Size() - w.unmapped(); w.res.ProvedBytes != due {
+		return w.fail(ctx, StepVerify, 0, fmt.Errorf("%w: only %d of %d bytes were proved", ErrVerify, w.res.ProvedBytes, due))
+	}
+	if w.unmapped() > 0 {
+		w.f.cfg.log.Info("The device holds what the block map covers of the image", "bytes", w.res.ProvedBytes)
+		return nil
 	}
 	w.res.SHA256 = w.image.SHA256()
 	w.f.cfg.log.Info("The device holds the image", "sha256", w.res.SHA256)
@@ -80,8 +74,9 @@ func (w *writer) runExtents(ctx context.Context) error {
 	script := extents.Script()
 	w.servers.http.File("extents.sh", bytes.NewReader(script), int64(len(script)))
 
-	writing := w.meter(StepWrite, w.device.Path, w.image.Size())
-	checking := w.meter(StepVerify, w.device.Path, w.image.Size())
+	total := p.Stats().Total
+	writing := w.meter(StepWrite, w.device.Path, total)
+	checking := w.meter(StepVerify, w.device.Path, total)
 	ctx, stop := w.watch(ctx, func() (any, bool) {
 		s := p.Stats()
 		if right := s.Unchanged + s.Written; right < s.Total {

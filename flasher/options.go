@@ -85,6 +85,8 @@ type Timeouts struct {
 	Sync time.Duration
 	// Verify: read back. Default 6 h.
 	Verify time.Duration
+	// Dump: read the device and bring it to the host. Default 6 h.
+	Dump time.Duration
 }
 
 func (t *Timeouts) fill() error {
@@ -105,6 +107,7 @@ func (t *Timeouts) fill() error {
 		{"Write", &t.Write, 6 * time.Hour},
 		{"Sync", &t.Sync, 20 * time.Minute},
 		{"Verify", &t.Verify, 6 * time.Hour},
+		{"Dump", &t.Dump, 6 * time.Hour},
 	} {
 		if *f.value < 0 {
 			return fmt.Errorf("timeout %s is negative: %v", f.name, *f.value)

@@ -2,7 +2,6 @@ package flasher
 
 import (
 	"context"
-	"errors"
 
 	"github.com/dutflash/dutflash/transport/image"
 )
@@ -18,25 +17,29 @@ type preparation struct {
 
 // prepare starts to make the image ready. Where that fails, the flash is
 // cancelled with that cause: no board is booted for an image that is damaged.
-func (o *operation) prepare(ctx context.Context, cancel context.CancelCauseFunc, src image.Source, p *image.Prepared, cfg flashConfig) (*preparation, error) {
+func (o *operation) prepare(ctx context.Context, cancel context.CancelCauseFunc, part *part) (*preparation, error) {
+	p := part.Prepared
 	if p == nil {
 		opts := []image.PrepareOption{image.WithLogger(o.f.cfg.log)}
 		if o.f.cfg.cacheDir != "" {
 			opts = append(opts, image.WithCacheDir(o.f.cfg.cacheDir))
 		}
-		if cfg.sha256 != "" {
-			opts = append(opts, image.WithSHA256(cfg.sha256))
+		if part.SHA256 != "" {
+			opts = append(opts, image.WithSHA256(part.SHA256))
+		}
+		if part.bmap != nil {
+			opts = append(opts, image.WithBmap(part.bmap))
+		}
+		if part.noBmap {
+			opts = append(opts, image.WithoutBmap())
 		}
 		var err error
-		if p, err = image.Prepare(ctx, src, append(opts, o.f.cfg.prepare...)...); err != nil {
+		if p, err = image.Prepare(ctx, part.Source, append(opts, o.f.cfg.prepare...)...); err != nil {
 			return nil, o.fail(ctx, StepImage, 0, err)
 		}
 		prep := &preparation{image: p, done: make(chan struct{}), own: true}
 		prep.start(ctx, cancel, o)
 		return prep, nil
-	}
-	if cfg.sha256 != "" {
-		return nil, o.fail(ctx, StepCheck, 0, errors.Join(ErrConfig, errors.New("WithImageSHA256 is for images that the flash prepares; a prepared one was checked when it was prepared")))
 	}
 	prep := &preparation{image: p, done: make(chan struct{})}
 	prep.start(ctx, cancel, o)

@@ -16,6 +16,9 @@ type Result struct {
 	// on the board that it turned out to be.
 	Target string `json:"target"`
 	Device string `json:"device"`
+	// Partition is the partition of the target that was asked for, "" for the
+	// whole target.
+	Partition string `json:"partition,omitempty"`
 	// DeviceBytes is the size of that device.
 	DeviceBytes int64 `json:"device_bytes"`
 	// ImageBytes is the size of the raw image.
@@ -33,9 +36,22 @@ type Result struct {
 	// ProvedBytes were read from the device, past its page cache, and have
 	// the image's digest.
 	ProvedBytes int64 `json:"proved_bytes"`
+	// UnprovedBytes lie in the image's range and are not in its block map:
+	// they were neither written nor looked at, and the target may hold
+	// anything there.
+	UnprovedBytes int64 `json:"unproved_bytes,omitempty"`
 	// SHA256 is the digest in hex of the raw image that was proved to be on
-	// the device by reading it back; "" with VerifyNone.
+	// the device by reading it back; "" with VerifyNone, and where UnprovedBytes
+	// is not 0, because then no digest of the whole was proved.
 	SHA256 string `json:"sha256,omitempty"`
+	// MovedBackupGPT says that [WithMoveBackupGPT] changed the partition table
+	// after the image was proved.
+	MovedBackupGPT bool `json:"moved_backup_gpt,omitempty"`
+	// Parts are the results of [Flasher.FlashParts], in the order of its parts;
+	// the byte counts above are then their sums, and Image, Target, Partition,
+	// Device, Method and SHA256 are in the parts only. A part has no Bundle,
+	// Board, Attempts, Steps and Elapsed of its own.
+	Parts []*Result `json:"parts,omitempty"`
 	// Board is the board's IP address during the flash.
 	Board string `json:"board"`
 	// Attempts are the tries that failed before the one that this is about.

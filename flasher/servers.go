@@ -100,6 +100,13 @@ func (s *servers) url(name string) string {
 	return s.http.URL(s.host, name)
 }
 
+// address returns the HTTP server's address and port as the board sees them.
+func (s *servers) address() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.host
+}
+
 // watchTFTP has fn called with the bytes of a file that were acknowledged; the
 // returned function ends that.
 func (s *servers) watchTFTP(name string, fn func(int64)) (stop func()) {

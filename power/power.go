@@ -4,7 +4,8 @@
 // themselves, tell whether the board is on, measure what it draws) is a further
 // interface, found by type assertion: [Cycler], [StateReader], [Meter].
 // Drivers live in sub-packages, one per kind of switch, so that a program
-// links only what it uses.
+// links only what it uses. [Switching] has the retries, the settling time and the
+// verification that drivers share; a driver of one's own can use it too.
 package power
 
 import (
@@ -38,7 +39,9 @@ type Cycler interface {
 	Cycle(ctx context.Context, wait time.Duration) error
 }
 
-// StateReader is a [Controller] whose device can tell whether power is on.
+// StateReader is a [Controller] whose device can tell whether power is on. A
+// driver that finds at run time that its device cannot returns an error that
+// wraps [ErrUnsupported].
 type StateReader interface {
 	State(ctx context.Context) (on bool, err error)
 }
@@ -52,9 +55,19 @@ type Reading struct {
 	Watts   float64
 }
 
-// Meter is a [Controller] that measures what the board draws.
+// Meter is a [Controller] that measures what the board draws. A driver that finds
+// at run time that its device cannot returns an error that wraps [ErrUnsupported].
+// [Readings] makes a stream of it.
 type Meter interface {
 	Read(ctx context.Context) (Reading, error)
+}
+
+// Rescuer is a [Controller] that can start its board in recovery mode, for
+// instance because a second line of it holds the board's boot strap.
+type Rescuer interface {
+	// Rescue switches the board off and on again in recovery mode. The next
+	// On after an Off starts it as usual.
+	Rescue(ctx context.Context) error
 }
 
 // ErrWait is wrapped by the error for a negative wait.
@@ -62,7 +75,7 @@ var ErrWait = errors.New("wait must not be negative")
 
 // Error says which operation on which switch failed.
 type Error struct {
-	// Op is "on", "off", "cycle", "state" or "read".
+	// Op is "on", "off", "cycle", "state", "read" or "rescue".
 	Op string
 	// Device names the switch and its port as a person would look for it.
 	// It may be empty where the caller knows it.
@@ -96,12 +109,8 @@ func Cycle(ctx context.Context, c Controller, wait time.Duration) error {
 	if err := c.Off(ctx); err != nil {
 		return opError("cycle, off", err)
 	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return &Error{Op: "cycle, waiting while off", Err: context.Cause(ctx)}
-	case <-t.C:
+	if err := sleep(ctx, wait); err != nil {
+		return &Error{Op: "cycle, waiting while off", Err: err}
 	}
 	return opError("cycle, on", c.On(ctx))
 }

@@ -6,6 +6,18 @@
 // contain; a session begins with such a marker as well. What goes wrong is
 // recognised by U-Boot's own messages and has a name: see the Err variables.
 //
-// The behaviour was taken from U-Boot's sources (cmd/, net/, common/cli_hush.c)
-// and is tested on Debian's builds for QEMU.
+// A build without the hush shell, which is an old or a small one, can be used too,
+// but has no exit statuses: a command that fails is noticed by messages that are
+// known, and a failure in other words is not (see [Session.Hush]). Values whose
+// blanks that parser would lose, and commands longer than a line, are refused
+// there.
+//
+// Boards that show a menu before the prompt are left for the command line with the
+// stop key that the menu takes for that: [WithStopKey] with ESC for U-Boot's own
+// bootmenu, with "4" or the like for a vendor's.
+//
+// The behaviour was taken from U-Boot's sources (cmd/, net/, common/cli_hush.c,
+// common/cli_simple.c, common/autoboot.c). It is tested on Debian's builds for
+// QEMU, on what they were recorded to print (testdata), and, for what those builds
+// do not have, on a simulated board.
 package uboot

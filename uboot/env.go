@@ -28,7 +28,7 @@ func (s *Session) env(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("%q is no name of an environment variable", name)
 	}
 	out, err := s.run(ctx, "printenv "+name, nil)
-	if strings.Contains(out, `## Error: "`+name+`" not defined`) {
+	if errors.Is(err, ErrNotDefined) {
 		return "", fmt.Errorf("%w: %s", ErrNotDefined, name)
 	}
 	if err != nil {
@@ -49,7 +49,10 @@ func (s *Session) env(ctx context.Context, name string) (string, error) {
 // SetEnv sets an environment variable in RAM (not in the saved environment); ""
 // deletes it. The value arrives as it is, whatever quotes, blanks, "$", ";" or
 // backslashes it has: it is read back, as far as U-Boot prints it, and an error
-// says if it did not. A value with a line break is refused.
+// says if it did not. A value with a control character (a tab, a line break) is
+// refused with [ErrControlCharacter], one that does not fit with [ErrLineTooLong],
+// and where there is no hush one with blanks at an end or side by side with
+// [ErrNoHush].
 func (s *Session) SetEnv(ctx context.Context, name, value string) error {
 	if err := s.setEnv(ctx, name, value); err != nil {
 		return s.fail("env", "setenv "+name, err)
@@ -61,40 +64,91 @@ func (s *Session) setEnv(ctx context.Context, name, value string) error {
 	if !variableName.MatchString(name) {
 		return fmt.Errorf("%q is no name of an environment variable", name)
 	}
-	if strings.ContainsAny(value, "\r\n\x00") {
-		return errors.New("the value has a line break or a zero byte")
+	if i := strings.IndexFunc(value, isControl); i >= 0 {
+		return fmt.Errorf("%w: %q in the value", ErrControlCharacter, value[i])
 	}
 	if value == "" {
 		_, err := s.run(ctx, "setenv "+name, nil)
 		return err
 	}
-	if !s.hush {
-		return s.setPlain(ctx, name, value)
+	got, err := s.store(ctx, name, value)
+	if err == nil && got != value && s.hush && !s.modern && strings.Contains(value, `\`) {
+		// The parser may be the one that came with U-Boot 2024.01.
+		s.modern = true
+		got, err = s.store(ctx, name, value)
+		s.modern = err == nil && got == value
 	}
-	if err := s.storeLong(ctx, name, value); err != nil {
-		return err
+	if err == nil && got != value {
+		err = fmt.Errorf("the value became %q, not %q", got, value)
 	}
-	got, err := s.env(ctx, name)
-	if errors.Is(err, ErrTruncated) && strings.HasPrefix(value, got) {
-		return nil // as far as U-Boot can show it, it is right
-	}
-	if err != nil {
-		return err
-	}
-	if got != value {
-		return fmt.Errorf("the value became %q, not %q", got, value)
-	}
-	return nil
+	return err
 }
 
-// setPlain is for builds without hush, which know no quotes: a value that would
-// need them is refused.
-func (s *Session) setPlain(ctx context.Context, name, value string) error {
-	if strings.ContainsAny(value, "'\"\\;$ \t&|#") {
-		return fmt.Errorf("%w, and %q needs quotes", ErrNoHush, value)
+// store sets a variable and returns what it became; that is the value, too, where
+// it is right as far as U-Boot can show it.
+func (s *Session) store(ctx context.Context, name, value string) (got string, err error) {
+	set := s.storeLong
+	if !s.hush {
+		set = s.setPlain
 	}
-	_, err := s.run(ctx, "setenv "+name+" "+value, nil)
+	if err := set(ctx, name, value); err != nil {
+		return "", err
+	}
+	got, err = s.env(ctx, name)
+	if errors.Is(err, ErrTruncated) {
+		if strings.HasPrefix(value, got) {
+			got = value
+		}
+		err = nil
+	}
+	return got, err
+}
+
+// setPlain is for builds without hush. They know single quotes, but cut words at
+// blanks inside of them too, and setenv puts words together with one blank each: a
+// value with other blanks is refused. Nothing goes in pieces there, because the
+// limit holds for the line with the variables' values in it, too.
+func (s *Session) setPlain(ctx context.Context, name, value string) error {
+	if strings.HasPrefix(value, " ") || strings.HasSuffix(value, " ") || strings.Contains(value, "  ") {
+		return fmt.Errorf("%w, without which the blanks of %q get lost", ErrNoHush, value)
+	}
+	cmd := "setenv " + name + " " + plainQuote(value)
+	if len(cmd)+frameLength > s.cfg.lineLimit {
+		return fmt.Errorf("%w: %d characters, %d fit, and %w", ErrLineTooLong, len(cmd), s.cfg.lineLimit-frameLength, ErrNoHush)
+	}
+	_, err := s.run(ctx, cmd, nil)
 	return err
+}
+
+// plainQuote quotes a value for the parser of common/cli_simple.c. Single quotes
+// there take everything as it is, but a quote behind a backslash neither opens nor
+// closes them. So backslashes before a quote and at the end stand outside, where
+// the first of a row is doubled and the others are not.
+func plainQuote(value string) string {
+	var b strings.Builder
+	for value != "" {
+		plain := strings.IndexByte(value, '\'')
+		if plain < 0 {
+			plain = len(value)
+		}
+		inside := strings.TrimRight(value[:plain], `\`)
+		if inside != "" {
+			b.WriteString("'" + inside + "'")
+		}
+		row := value[len(inside):plain]
+		value = value[plain:]
+		if row != "" {
+			b.WriteString(`\` + row)
+		}
+		if value != "" { // a quote
+			if row == "" {
+				b.WriteString(`\`)
+			}
+			b.WriteString("'")
+			value = value[1:]
+		}
+	}
+	return b.String()
 }
 
 // storeLong brings a value into a variable, in as many pieces as the line limit
@@ -106,17 +160,17 @@ func (s *Session) storeLong(ctx context.Context, name, value string) error {
 	if room < 16 {
 		return fmt.Errorf("%w: nothing fits behind the name %s", ErrLineTooLong, name)
 	}
-	if len(quote(value)) > room && strings.ContainsAny(value, `'\`) {
+	if len(s.quote(value)) > room && strings.ContainsAny(value, `'\`) {
 		return fmt.Errorf("%w: %d characters, of which %d fit, and it cannot be brought there in pieces because it has single quotes or backslashes",
 			ErrLineTooLong, len(value), room)
 	}
 	prefix := ""
 	for value != "" {
 		n := min(len(value), room-len("''"))
-		if len(quote(value)) <= room {
+		if len(s.quote(value)) <= room {
 			n = len(value)
 		}
-		if _, err := s.run(ctx, "setenv "+name+" "+prefix+quote(value[:n]), nil); err != nil {
+		if _, err := s.run(ctx, "setenv "+name+" "+prefix+s.quote(value[:n]), nil); err != nil {
 			return err
 		}
 		value = value[n:]
@@ -126,8 +180,11 @@ func (s *Session) storeLong(ctx context.Context, name, value string) error {
 }
 
 // quote makes one word of a value for U-Boot's hush. Inside single quotes it
-// takes everything as it is but the single quote and, unlike a POSIX shell, the
-// backslash.
-func quote(value string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `'\''`).Replace(value) + "'"
+// takes everything as it is but the single quote and, unlike a POSIX shell and the
+// parser of CONFIG_HUSH_MODERN_PARSER, the backslash.
+func (s *Session) quote(value string) string {
+	if !s.modern {
+		value = strings.ReplaceAll(value, `\`, `\\`)
+	}
+	return "'" + strings.ReplaceAll(value, `'`, `'\''`) + "'"
 }

@@ -10,6 +10,8 @@ import (
 var (
 	// ErrSilent: the board printed nothing at all.
 	ErrSilent = errors.New("the board is silent")
+	// ErrNoPrompt: the board printed something, but no U-Boot prompt answered.
+	ErrNoPrompt = errors.New("no U-Boot prompt answered")
 	// ErrPastBootloader: the board ran past U-Boot into its operating system.
 	ErrPastBootloader = errors.New("the board ran past U-Boot into its operating system")
 	// ErrPassword: U-Boot asks for a password to stop autoboot.
@@ -25,6 +27,9 @@ var (
 	// ErrLineTooLong: the command does not fit into U-Boot's line buffer and
 	// cannot be brought there in pieces.
 	ErrLineTooLong = errors.New("command is longer than U-Boot's line")
+	// ErrControlCharacter: U-Boot's line editor takes a control character (a tab,
+	// a line break) for a key, so that it cannot be brought into a command.
+	ErrControlCharacter = errors.New("a control character cannot be typed")
 	// ErrNoHush: this build has no hush shell, which the call needs.
 	ErrNoHush = errors.New("this U-Boot has no hush shell")
 	// ErrUnknownCommand: this build does not have the command.
@@ -54,7 +59,8 @@ type Error struct {
 	Op string
 	// Command is what was typed, if anything.
 	Command string
-	// Tail holds the last console lines, without escape sequences and secrets.
+	// Tail holds the last console lines at the failure, without escape sequences
+	// and secrets.
 	Tail string
 	Err  error
 }
@@ -93,13 +99,31 @@ func (e *CommandError) Error() string {
 	return fmt.Sprintf("exit status %d: %s", e.Status, out)
 }
 
-// fail makes an *Error with the last console lines.
+// shownError is an error and the console lines that showed it, kept because more
+// is typed before the caller gets to know: a prompt is proved again, a variable
+// put back.
+type shownError struct {
+	error
+	tail string
+}
+
+func (e *shownError) Unwrap() error { return e.error }
+
+func (s *Session) shown(err error) error { return &shownError{err, s.con.Tail(tailLines)} }
+
+// fail makes an *Error with the console lines that showed the failure, or the last
+// ones.
 func (s *Session) fail(op, command string, err error) error {
 	var own *Error
 	if errors.As(err, &own) {
 		return err
 	}
-	return &Error{Op: op, Command: command, Tail: s.con.Tail(tailLines), Err: err}
+	tail := s.con.Tail(tailLines)
+	var shown *shownError
+	if errors.As(err, &shown) {
+		tail = shown.tail
+	}
+	return &Error{Op: op, Command: command, Tail: tail, Err: err}
 }
 
 // tailLines is how many console lines an error carries.

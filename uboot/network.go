@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"time"
 )
 
@@ -44,12 +45,9 @@ func (s *Session) dhcp(ctx context.Context) (n Network, err error) {
 		return n, err
 	}
 	if err := s.setEnv(ctx, "autoload", "no"); err != nil {
-		return n, err
+		return n, errors.Join(err, s.putBack(ctx, setting{"autoload", before}))
 	}
-	if err := s.ask(ctx); err != nil {
-		return n, err
-	}
-	if err := s.setEnv(ctx, "autoload", before); err != nil {
+	if err := errors.Join(s.ask(ctx), s.putBack(ctx, setting{"autoload", before})); err != nil {
 		return n, err
 	}
 	return s.network(ctx)
@@ -58,14 +56,12 @@ func (s *Session) dhcp(ctx context.Context) (n Network, err error) {
 // ask runs dhcp until it gets an answer.
 func (s *Session) ask(ctx context.Context) error {
 	for try := 1; ; try++ {
-		_, err := s.run(ctx, "dhcp", networkFailures())
-		if err == nil {
+		out, err := s.run(ctx, "dhcp", networkLoops())
+		if err == nil && (s.hush || bound.MatchString(out)) {
 			return nil
 		}
-		if errors.Is(err, ErrNoServer) || isStatus(err) {
-			err = fmt.Errorf("%w: %w", ErrNoDHCP, err)
-		}
-		if try == dhcpTries || !errors.Is(err, ErrNoDHCP) {
+		err = dhcpFailure(out, err)
+		if try == dhcpTries || !errors.Is(err, ErrNoDHCP) || s.lost || ctx.Err() != nil {
 			return err
 		}
 		s.cfg.log.Warn("No DHCP answer, trying again", "try", try, "of", dhcpTries)
@@ -78,6 +74,32 @@ func (s *Session) ask(ctx context.Context) error {
 		}
 	}
 }
+
+// dhcpFailure names what dhcp failed of.
+func dhcpFailure(out string, err error) error {
+	// Some ask for ever without a word, until the deadline.
+	unanswered := errors.Is(err, context.DeadlineExceeded) && asked.MatchString(out)
+	known := recognise(out, networkFailures())
+	switch {
+	case errors.Is(err, ErrReset), errors.Is(err, ErrCrash):
+		return err
+	case err == nil && errors.Is(known, ErrNoEthernet):
+		return known
+	case err == nil: // no exit status to tell
+		return fmt.Errorf("%w: dhcp printed %q", ErrNoDHCP, out)
+	case errors.Is(known, ErrNoEthernet):
+		return fmt.Errorf("%w: %w", known, err)
+	case errors.Is(known, ErrNoServer), isStatus(err), unanswered:
+		return fmt.Errorf("%w: %w", ErrNoDHCP, err)
+	}
+	return err
+}
+
+// bound is what counts where there is no exit status.
+var bound = regexp.MustCompile(`DHCP client bound to address`)
+
+// asked is a request without the answer behind it.
+var asked = regexp.MustCompile(`BOOTP broadcast \d+\s*$`)
 
 func isStatus(err error) bool {
 	var status *CommandError
@@ -133,6 +155,29 @@ func (s *Session) address(ctx context.Context, name string) (netip.Addr, error) 
 	return a, nil
 }
 
+// setting is an environment variable; the value "" stands for none.
+type setting struct{ name, value string }
+
+// putBack sets variables to what they were, also when ctx has ended, and all of
+// them even if one fails. Nothing is to be put back on a board that is gone.
+func (s *Session) putBack(ctx context.Context, before ...setting) error {
+	if s.lost {
+		return nil
+	}
+	if ctx.Err() != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), recoverTime)
+		defer cancel()
+	}
+	var errs []error
+	for _, v := range before {
+		if err := s.setEnv(ctx, v.name, v.value); err != nil {
+			errs = append(errs, fmt.Errorf("%s was not put back to %q: %w", v.name, v.value, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // SetNetwork sets ipaddr, netmask, gatewayip and, where n has one, serverip.
 func (s *Session) SetNetwork(ctx context.Context, n Network) error {
 	if err := s.setNetwork(ctx, n); err != nil {
@@ -150,7 +195,6 @@ func (s *Session) setNetwork(ctx context.Context, n Network) error {
 	if n.Gateway.IsValid() {
 		gateway = n.Gateway.String()
 	}
-	type setting struct{ name, value string }
 	settings := []setting{{"ipaddr", n.Address.Addr().String()}, {"netmask", net.IP(mask).String()}, {"gatewayip", gateway}}
 	if n.Server.IsValid() {
 		settings = append(settings, setting{"serverip", n.Server.String()})

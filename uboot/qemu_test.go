@@ -1,11 +1,10 @@
 package uboot_test
 
 import (
-	"context"
-	"errors"
-	"hash/crc32"
+	"encoding/binary"
+	"flag"
+	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,21 +17,77 @@ import (
 	"github.com/dutflash/dutflash/uboot"
 )
 
-// build is one of Debian's U-Boot builds for QEMU that reach a prompt there; the
-// malta ones stay silent on QEMU 7.2.
+// record has TestRealBuilds write what it sees to testdata, for TestTranscripts.
+var record = flag.Bool("record", false, "record transcripts of the real builds in testdata")
+
+// build is one of Debian's U-Boot builds for QEMU that reach a prompt there.
 type build struct {
-	name    string
-	command []string // the last word is the U-Boot image
-	ram     string   // an address that is free
-	nic     string   // "" for one that finds none
+	name      string
+	command   []string // QEMU without the image
+	image     []string // the option for the image, and the image
+	arch      string   // as mkimage calls it
+	ram, free string   // two addresses that are free
+	nic       string   // "" for no network interface
+	boot      string   // the command that boots a kernel
+	header    string   // writes a kernel's header to ram
+	prompt    string
+	crash     string // a command that U-Boot does not survive
+	resets    bool   // it resets itself then
 }
 
+func (b build) transcript() string { return filepath.Join("testdata", b.name+".txt") }
+
+const uBootQEMU = "/usr/lib/u-boot/"
+
 var builds = []build{
-	{"arm64", []string{"qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "512", "-bios", "/usr/lib/u-boot/qemu_arm64/u-boot.bin"}, "0x40400000", "virtio-net-pci"},
-	{"arm", []string{"qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15", "-m", "512", "-bios", "/usr/lib/u-boot/qemu_arm/u-boot.bin"}, "0x42000000", "virtio-net-pci"},
-	{"x86_64", []string{"qemu-system-x86_64", "-M", "pc", "-m", "512", "-bios", "/usr/lib/u-boot/qemu-x86_64/u-boot.rom"}, "0x2000000", "e1000"},
-	{"riscv64", []string{"qemu-system-riscv64", "-M", "virt", "-m", "512", "-kernel", "/usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin"}, "0x84000000", ""},
+	{
+		name:    "arm64",
+		command: []string{"qemu-system-aarch64", "-M", "virt", "-cpu", "cortex-a57", "-m", "512"},
+		image:   []string{"-bios", uBootQEMU + "qemu_arm64/u-boot.bin"},
+		arch:    "arm64", ram: "40400000", free: "0x42000000", nic: "virtio-net-pci", boot: "booti",
+		header: "mw.b 40400000 0 1000; mw.l 40400038 644d5241; mw.q 40400010 1000", // magic, size
+		prompt: "=> ", crash: "md.l ffff000000000000 1", resets: true,
+	},
+	{
+		name:    "arm",
+		command: []string{"qemu-system-arm", "-M", "virt", "-cpu", "cortex-a15", "-m", "512"},
+		image:   []string{"-bios", uBootQEMU + "qemu_arm/u-boot.bin"},
+		arch:    "arm", ram: "42000000", free: "0x44000000", nic: "virtio-net-pci", boot: "bootz",
+		header: "mw.b 42000000 0 1000; mw.l 42000024 016f2818; mw.l 4200002c 1000", // magic, end
+		prompt: "=> ", crash: "md.l f0000000 1", resets: true,
+	},
+	{
+		name:    "x86_64",
+		command: []string{"qemu-system-x86_64", "-M", "pc", "-m", "512"},
+		image:   []string{"-bios", uBootQEMU + "qemu-x86_64/u-boot.rom"},
+		arch:    "x86_64", ram: "2000000", free: "0x4000000", nic: "e1000", boot: "bootm",
+		prompt: "=> ", crash: "panic", resets: true,
+	},
+	{
+		name:    "riscv64",
+		command: []string{"qemu-system-riscv64", "-M", "virt", "-m", "512"},
+		image:   []string{"-kernel", uBootQEMU + "qemu-riscv64_smode/u-boot.bin"},
+		arch:    "riscv", ram: "84000000", free: "0x86000000", nic: "virtio-net-device", boot: "booti",
+		header: "mw.b 84000000 0 1000; mw.l 84000038 05435352; mw.q 84000010 1000; mw.q 84000008 4000000", // magic, size, offset
+		prompt: "=> ", crash: "md.l 0 1", resets: true,
+	},
+	{
+		name:    "malta",
+		command: []string{"qemu-system-mipsel", "-M", "malta", "-cpu", "24Kc", "-m", "256"},
+		image:   []string{"-pflash", uBootQEMU + "maltael/u-boot.bin"},
+		arch:    "mips", ram: "81000000", free: "0x83000000", nic: "pcnet", boot: "bootm",
+		prompt: "maltael # ", crash: "md.l 1 1",
+	},
+	{
+		name:    "malta64",
+		command: []string{"qemu-system-mips64el", "-M", "malta", "-cpu", "MIPS64R2-generic", "-m", "256"},
+		image:   []string{"-pflash", uBootQEMU + "malta64el/u-boot.bin"},
+		arch:    "mips64", ram: "ffffffff81000000", free: "0xffffffff83000000", nic: "pcnet", boot: "bootm",
+		prompt: "maltael # ", crash: "md.l 1 1",
+	},
 }
+
+const qemuPackages = "apt-get install qemu-system-arm qemu-system-x86 qemu-system-misc qemu-system-mips"
 
 // port is QEMU's serial console on its standard input and output.
 type port struct {
@@ -43,16 +98,24 @@ type port struct {
 
 func (p *port) Close() error { return p.close() }
 
-// start runs the build and returns its console, with QEMU's own DHCP and TFTP
-// server for the directory.
-func start(t *testing.T, b build, dir string, opts ...console.Option) *console.Console {
+// start runs the build and returns its console. It has two network interfaces:
+// one in QEMU's own network, with QEMU's DHCP and TFTP server for the directory,
+// and one whose cable is not plugged in; or none where the build has no nic.
+func start(t *testing.T, b build, dir string, rec *recorder) *console.Console {
 	t.Helper()
-	bin := testtool.Need(t, b.command[0], "apt-get install qemu-system-arm qemu-system-x86 qemu-system-misc")
-	testtool.NeedFile(t, b.command[len(b.command)-1], "apt-get install u-boot-qemu")
-	args := append(b.command[1:len(b.command):len(b.command)], "-display", "none", "-serial", "stdio", "-monitor", "none",
-		"-nic", "none")
-	if b.nic != "" {
-		args = append(args[:len(args)-2], "-netdev", "user,id=n0,restrict=on,tftp="+dir, "-device", b.nic+",netdev=n0")
+	bin := testtool.Need(t, b.command[0], qemuPackages)
+	testtool.NeedFile(t, b.image[1], "apt-get install u-boot-qemu")
+	image := b.image
+	if image[0] == "-pflash" {
+		image = []string{"-drive", "if=pflash,format=raw,file=" + flash(t, image[1])}
+	}
+	args := append(b.command[1:len(b.command):len(b.command)], image...)
+	args = append(args, "-display", "none", "-serial", "stdio", "-monitor", "none")
+	if b.nic == "" {
+		args = append(args, "-nic", "none")
+	} else {
+		args = append(args, "-netdev", "user,id=n0,restrict=on,tftp="+dir, "-device", b.nic+",netdev=n0,mac=52:54:00:12:34:56",
+			"-device", b.nic+",mac=52:54:00:12:34:57")
 	}
 	cmd := exec.Command(bin, args...)
 	in, err := cmd.StdinPipe()
@@ -66,190 +129,99 @@ func start(t *testing.T, b build, dir string, opts ...console.Option) *console.C
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var transcript strings.Builder
-	c, err := console.New(&port{r, in, func() error {
+	var serial io.ReadWriteCloser = &port{r, in, func() error {
 		cmd.Process.Kill()
 		r.Close()
 		cmd.Wait()
 		return nil
-	}}, append(opts, console.WithTranscript(&transcript))...)
+	}}
+	if rec != nil {
+		serial = recorded{serial, rec}
+	}
+	var seen strings.Builder
+	c, err := console.New(serial, console.WithTranscript(&seen))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		c.Close()
 		if t.Failed() {
-			t.Logf("qemu: %s\nconsole:\n%s", stderr.String(), transcript.String())
+			t.Logf("qemu: %s\nconsole:\n%s", stderr.String(), seen.String())
 		}
 	})
 	return c
 }
 
-// prompt brings a build to a proved prompt.
-func prompt(t *testing.T, b build, dir string, opts ...uboot.Option) *uboot.Session {
-	t.Helper()
-	if b.name == "riscv64" {
-		// QEMU 7.2's 16550 receives nothing any more when U-Boot resets its
-		// FIFO while that is full, which takes 16 keys on a slow host.
-		opts = append(opts, uboot.WithStopInterval(500*time.Millisecond))
-	}
-	s, err := uboot.New(start(t, b, dir), opts...)
+// flash makes the content of a Malta's flash: QEMU wants the words of a
+// little-endian image swapped.
+func flash(t *testing.T, path string) string {
+	image, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	if err := s.Interrupt(ctx); err != nil {
+	content := make([]byte, 4<<20)
+	for i := copy(content, image); i < len(content); i++ {
+		content[i] = 0xff
+	}
+	for i := 0; i < len(content); i += 4 {
+		binary.BigEndian.PutUint32(content[i:], binary.LittleEndian.Uint32(content[i:]))
+	}
+	name := filepath.Join(t.TempDir(), "flash")
+	if err := os.WriteFile(name, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return s
+	return name
 }
 
+// TestRealBuilds runs the scenario on real U-Boot. With -record it does all of it
+// and writes down what it saw.
 func TestRealBuilds(t *testing.T) {
 	for _, b := range builds {
 		t.Run(b.name, func(t *testing.T) {
 			dir := t.TempDir()
-			content := []byte(strings.Repeat("dutflash ", 50_000))
-			if err := os.WriteFile(filepath.Join(dir, "kernel.img"), content, 0o600); err != nil {
-				t.Fatal(err)
+			for name, content := range files() {
+				if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+					t.Fatal(err)
+				}
 			}
-			s := prompt(t, b, dir)
-			t.Logf("prompt %q, hush %v", s.Prompt(), s.Hush())
-			if s.Prompt() == "" {
-				t.Error("no prompt was learnt")
+			fit(t, b.arch, dir)
+			dut := &scenario{T: t, build: b, heading: func(string) {}}
+			if b.name == "riscv64" {
+				// QEMU 7.2's 16550 receives nothing any more when U-Boot resets its
+				// FIFO while that is full, which takes 16 keys on a slow host.
+				dut.options = append(dut.options, uboot.WithStopInterval(500*time.Millisecond))
 			}
-			t.Run("commands", func(t *testing.T) { commands(t, s) })
-			t.Run("environment", func(t *testing.T) { environment(t, s) })
-			if b.nic != "" {
-				t.Run("network", func(t *testing.T) { network(t, s, b, content) })
-			} else if _, err := s.DHCP(t.Context()); !errors.Is(err, uboot.ErrNoEthernet) {
-				t.Errorf("dhcp without an interface: %v, want ErrNoEthernet", err)
+			if !*record {
+				dut.con = start(t, b, dir, nil)
+				dut.run()
+				return
 			}
-			t.Run("boot", func(t *testing.T) { bootRefused(t, s, b) })
+			rec := &recorder{}
+			dut.con = start(t, b, dir, rec)
+			dut.full, dut.heading, dut.options = true, rec.heading, append(dut.options, fixedMarkers())
+			dut.run()
+			dut.con.Close()
+			rec.about = about(t, b)
+			if t.Failed() {
+				return // a session that went wrong is no reference
+			}
+			if err := rec.save(b.transcript()); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }
 
-func commands(t *testing.T, s *uboot.Session) {
-	ctx := t.Context()
-	out, err := s.Run(ctx, "version")
-	if err != nil || !strings.HasPrefix(strings.TrimSpace(out), "U-Boot 20") {
-		t.Errorf("version: %q, %v", out, err)
-	}
-	if out, err := s.Run(ctx, "true"); err != nil || out != "" {
-		t.Errorf("true: %q, %v", out, err)
-	}
-	_, err = s.Run(ctx, "false")
-	var status *uboot.CommandError
-	if !errors.As(err, &status) || status.Status != 1 {
-		t.Errorf("false: %v, want exit status 1", err)
-	}
-	if _, err := s.Run(ctx, "nosuchcommand"); !errors.Is(err, uboot.ErrUnknownCommand) {
-		t.Errorf("unknown command: %v", err)
-	}
-	if out, err := s.Run(ctx, "echo =>; echo '# '; echo $?"); err != nil || out != "=>\n# \n0" {
-		t.Errorf("prompts in the output: %q, %v", out, err)
-	}
-	// A hanging command is given up, and the session goes on.
-	short, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	if _, err := s.Run(short, "sleep 1000"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("sleep: %v, want a timeout", err)
-	}
-	if out, err := s.Run(ctx, "echo still here"); err != nil || out != "still here" {
-		t.Errorf("after a hanging command: %q, %v", out, err)
-	}
-}
-
-func environment(t *testing.T, s *uboot.Session) {
-	ctx := t.Context()
-	if _, err := s.Env(ctx, "no_such_variable"); !errors.Is(err, uboot.ErrNotDefined) {
-		t.Errorf("missing variable: %v", err)
-	}
-	for _, value := range []string{
-		"plain", "two words", "  blanks  ", "$HOME ${bootcmd}", "a;b && c || d", `back\slash\\`, `it's`, `"quoted"`, `'all' "of" $it; \n #`,
-		"=> ", "console=ttyAMA0,115200n8 root=/dev/vda2", strings.Repeat("a long value; ", 60), strings.Repeat(`"$x" `, 100),
-	} {
-		if err := s.SetEnv(ctx, "dutflash_test", value); err != nil {
-			t.Errorf("set %q: %v", value, err)
-			continue
-		}
-		got, err := s.Env(ctx, "dutflash_test")
-		if len(value) > 200 && errors.Is(err, uboot.ErrTruncated) {
-			continue // this build cannot print it
-		}
-		if err != nil || got != value {
-			t.Errorf("set %q, got %q, %v", value, got, err)
-		}
-	}
-	if err := s.SetEnv(ctx, "dutflash_test", strings.Repeat(`it's `, 100)); !errors.Is(err, uboot.ErrLineTooLong) {
-		t.Errorf("long value with quotes: %v, want ErrLineTooLong", err)
-	}
-	if err := s.SetEnv(ctx, "dutflash_test", ""); err != nil {
+// about says where a transcript comes from.
+func about(t *testing.T, b build) []string {
+	version, err := exec.Command(b.command[0], "--version").Output()
+	if err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Env(ctx, "dutflash_test"); !errors.Is(err, uboot.ErrNotDefined) {
-		t.Errorf("deleted variable: %v", err)
-	}
-	long := strings.Repeat("echo 0123456789; ", 40) + "echo end"
-	if out, err := s.Run(ctx, long); err != nil || out != strings.Repeat("0123456789\n", 40)+"end" {
-		t.Errorf("command of %d characters: %q, %v", len(long), out, err)
-	}
-}
-
-func network(t *testing.T, s *uboot.Session, b build, content []byte) {
-	ctx := t.Context()
-	n, err := s.DHCP(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n.Address != netip.MustParsePrefix("10.0.2.15/24") {
-		t.Errorf("address %v", n.Address)
-	}
-	if _, err := s.Env(ctx, "autoload"); !errors.Is(err, uboot.ErrNotDefined) {
-		t.Errorf("autoload was not put back: %v", err)
-	}
-	n.Server = netip.MustParseAddr("10.0.2.2")
-	if err := s.SetNetwork(ctx, n); err != nil {
-		t.Fatal(err)
-	}
-	file := uboot.File{Name: "kernel.img", Address: b.ram, Size: int64(len(content)), CRC32: crc32.ChecksumIEEE(content), CheckCRC: true}
-	l, err := s.TFTPBoot(ctx, file)
-	if err != nil || l.Size != file.Size || !l.CRCChecked {
-		t.Errorf("tftp: %+v, %v", l, err)
-	}
-	for _, tc := range []struct {
-		name   string
-		change func(*uboot.File)
-		is     error
-	}{
-		{"missing file", func(f *uboot.File) { f.Name = "none.img" }, uboot.ErrTFTP},
-		{"other size", func(f *uboot.File) { f.Size++ }, uboot.ErrSize},
-		{"other contents", func(f *uboot.File) { f.CRC32++ }, uboot.ErrCRC},
-	} {
-		f := file
-		tc.change(&f)
-		if _, err := s.TFTPBoot(ctx, f); !errors.Is(err, tc.is) {
-			t.Errorf("%s: %v, want %v", tc.name, err, tc.is)
-		}
-	}
-	if out, err := s.Run(ctx, "echo still here"); err != nil || out != "still here" {
-		t.Errorf("after failed transfers: %q, %v", out, err)
-	}
-}
-
-// bootRefused has the boot command find no kernel.
-func bootRefused(t *testing.T, s *uboot.Session, b build) {
-	cmd := map[string]string{"arm64": "booti", "arm": "bootz", "riscv64": "booti"}[b.name]
-	if cmd == "" {
-		cmd = "bootm"
-	}
-	err := s.Boot(t.Context(), cmd+" "+b.ram)
-	if !errors.Is(err, uboot.ErrBootReturned) || !errors.Is(err, uboot.ErrBadImage) {
-		t.Errorf("got %v, want ErrBootReturned and ErrBadImage", err)
-	}
-	t.Log(err)
-	if out, err := s.Run(t.Context(), "echo still here"); err != nil || out != "still here" {
-		t.Errorf("after a boot command that came back: %q, %v", out, err)
+	first, _, _ := strings.Cut(string(version), "\n")
+	return []string{
+		"Made by: go test ./uboot -run TestRealBuilds/" + b.name + "$ -record",
+		first,
+		fmt.Sprintf("%s %s", strings.Join(b.command, " "), strings.Join(b.image, " ")),
 	}
 }

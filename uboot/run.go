@@ -1,10 +1,11 @@
 package uboot
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,15 +19,22 @@ import (
 type match = console.Match
 
 // marker frames the output of one command. It is typed in two quoted halves, so
-// that the echo of the command does not contain it.
+// that the echo of the command does not contain it; hush and the parser that was
+// before it (common/cli_simple.c) both take the quotes off.
 type marker struct{ head, tail string }
+
+// last matches the marker behind a command: with the exit status in it, or with
+// the $? that a build without hush leaves as it is.
+func (m marker) last() *regexp.Regexp {
+	return regexp.MustCompile(m.tail + `(\$\?|-?\d+)` + m.head)
+}
 
 // letters leave out those that would let a marker spell ERROR, FAIL or WARN.
 const letters = "BCGHJKMPQSTUVXYZ"
 
-func newMarker() marker {
+func (s *Session) newMarker() marker {
 	var b [16]byte
-	rand.Read(b[:]) // never fails
+	io.ReadFull(s.cfg.random, b[:]) // never fails
 	for i := range b {
 		b[i] = letters[b[i]%16]
 	}
@@ -36,12 +44,15 @@ func newMarker() marker {
 // Run runs a command, or several joined by ";", and returns what was printed,
 // without the echo and the prompt, with line ends as "\n". An exit status other
 // than 0 is a [*CommandError] inside the [*Error]; the output is returned with
-// it. A build without hush cannot tell the status: there only a message that is
-// known to be an error makes one.
+// it. A build without hush cannot tell the status (see [Session.Hush]): there only
+// a message that is known to be an error makes one.
+//
+// The timestamps that some builds put before every line are taken off.
 //
 // ctx is the deadline, or the session's command timeout where ctx has none. When
-// it ends, Ctrl-C is sent and the prompt proved again, so that the session can
-// go on; if that fails too, the error says so.
+// it ends, what was printed so far is returned, Ctrl-C is sent and the prompt
+// proved again, so that the session can go on; if that fails too, the error says
+// so.
 func (s *Session) Run(ctx context.Context, cmd string) (string, error) {
 	out, err := s.run(ctx, cmd, nil)
 	if err != nil {
@@ -51,60 +62,75 @@ func (s *Session) Run(ctx context.Context, cmd string) (string, error) {
 }
 
 // run is Run with messages that end the command early.
-func (s *Session) run(ctx context.Context, cmd string, fails []failure) (string, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.cfg.timeout)
-		defer cancel()
-	}
+func (s *Session) run(ctx context.Context, cmd string, fails []failure) (out string, err error) {
+	ctx, cancel := limit(ctx, s.cfg.timeout)
+	defer cancel()
 	s.cfg.log.Debug("Running command", "command", cmd)
-	cmd, err := s.fit(ctx, cmd)
+	typed, err := s.fit(ctx, cmd)
 	if err != nil {
 		return "", err
 	}
-	m := newMarker()
-	if err := s.con.SendLine(ctx, s.frame(m, cmd)); err != nil {
+	m := s.newMarker()
+	if err := s.con.SendLine(ctx, s.frame(m, typed)); err != nil {
 		return "", err
 	}
 	if err := s.begin(ctx, m); err != nil {
-		return "", err
+		return "", s.recover(err)
 	}
-	return s.collect(ctx, m, cmd, fails)
+	out, err = s.collect(ctx, m, cmd, fails)
+	if typed != cmd {
+		ended := s.endedLine
+		err = joined(err, s.putBack(ctx, setting{longVariable, ""}))
+		s.endedLine = ended
+	}
+	return out, err
+}
+
+// joined is errors.Join that leaves a single error as it is.
+func joined(err, further error) error {
+	if err == nil || further == nil {
+		return cmp.Or(err, further)
+	}
+	return errors.Join(err, further)
+}
+
+// limit gives a context that has no deadline one.
+func limit(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, d)
 }
 
 // frame puts a command between two markers.
 func (s *Session) frame(m marker, cmd string) string {
-	if !s.hush {
-		return fmt.Sprintf("echo %s  %s; %s; echo %s  %s", m.head, m.tail, cmd, m.tail, m.head)
+	if strings.HasSuffix(cmd, `\`) {
+		cmd += " " // or it would take the separator's meaning away
 	}
 	return fmt.Sprintf("echo '%s''%s'; %s; echo '%s'$?'%s'", m.head, m.tail, cmd, m.tail, m.head)
 }
 
 // begin waits for the first marker.
 func (s *Session) begin(ctx context.Context, m marker) error {
-	first := m.head + m.tail
-	if !s.hush {
-		first = m.head + " " + m.tail
-	}
-	opts := []expect.ExpectOpt{expect.Regexp(regexp.MustCompile(first + `\r*\n`))}
+	opts := []expect.ExpectOpt{expect.Regexp(regexp.MustCompile(m.head + m.tail + `\r*\n`))}
 	return s.await(ctx, opts, fatal(), nil)
 }
 
 // collect waits for the second marker and takes the status from it.
 func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []failure) (string, error) {
-	last := regexp.MustCompile(m.tail + `(-?\d+)` + m.head)
-	if !s.hush {
-		last = regexp.MustCompile(m.tail + `( )` + m.head)
-	}
 	var hit match
-	err := s.await(ctx, []expect.ExpectOpt{expect.Regexp(last)}, append(fatal(), fails...), &hit)
-	out := normalise(hit.Before)
-	s.endedLine = strings.HasSuffix(hit.Before, "\n")
+	err := s.await(ctx, []expect.ExpectOpt{expect.Regexp(m.last())}, append(fatal(), fails...), &hit)
+	switch {
+	case hit.Text == "":
+		hit.Before = s.con.Discard() // what a command that was given up has printed
+	case err != nil:
+		hit.Before += hit.Text
+	}
+	text := s.unstamp(hit.Before)
+	s.endedLine = strings.HasSuffix(text, "\n")
+	out := normalise(text)
 	if err != nil {
-		if !errors.Is(err, ErrReset) && !errors.Is(err, ErrCrash) {
-			err = s.recover(err)
-		}
-		return out, err
+		return out, s.recover(err)
 	}
 	s.eatPrompt(ctx)
 	status, convErr := strconv.Atoi(hit.Groups[1])
@@ -117,11 +143,19 @@ func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []fai
 	if status == 0 {
 		return out, nil
 	}
-	failed := error(&CommandError{Command: cmd, Status: status, Output: out})
-	if unknown.MatchString(out) {
-		failed = fmt.Errorf("%w: %w", ErrUnknownCommand, failed)
+	return out, s.shown(named(&CommandError{Command: cmd, Status: status, Output: out}))
+}
+
+// named wraps the failure of a command with the sentinel that its message stands
+// for, if there is one.
+func named(failed *CommandError) error {
+	switch {
+	case unknown.MatchString(failed.Output):
+		return fmt.Errorf("%w: %w", ErrUnknownCommand, failed)
+	case undefined.MatchString(failed.Output):
+		return fmt.Errorf("%w: %w", ErrNotDefined, failed)
 	}
-	return out, failed
+	return failed
 }
 
 // eatPrompt takes the prompt behind a command out of the window, so that whoever
@@ -139,7 +173,8 @@ func (s *Session) eatPrompt(ctx context.Context) {
 
 var (
 	unknown   = regexp.MustCompile(`Unknown command '`)
-	complains = regexp.MustCompile(`(?m)^(?:Unknown command |## Error|Error: |ERROR: |Usage:)`)
+	undefined = regexp.MustCompile(`(?m)^## Error: "[^"\n]*" not defined`)
+	complains = regexp.MustCompile(`(?m)^(?:Unknown command |## Error|## Command too long|\*\* |\*\*\* ERROR|Error: |ERROR: |Usage:)`)
 )
 
 // await waits for opts, or for the first of the failures, which becomes the
@@ -150,6 +185,9 @@ func (s *Session) await(ctx context.Context, opts []expect.ExpectOpt, fails []fa
 		opts = append(opts, expect.Regexp(f.pattern))
 	}
 	m, err := s.con.Expect(ctx, opts...)
+	if err != nil && ctx.Err() != nil && s.con.Err() == nil {
+		return ended(ctx) // the patterns would tell nobody anything
+	}
 	if err != nil {
 		return err
 	}
@@ -162,26 +200,55 @@ func (s *Session) await(ctx context.Context, opts []expect.ExpectOpt, fails []fa
 	return nil
 }
 
+// ended says why ctx has ended.
+func ended(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		return fmt.Errorf("%w: %w", ctx.Err(), cause)
+	}
+	return ctx.Err()
+}
+
 // recoverTime is how long a session may take to answer again after Ctrl-C.
 const recoverTime = 10 * time.Second
 
-// recover ends a command that hangs or was given up, and proves the prompt
-// again. It has a deadline of its own, because the command's has passed.
+// recover ends a command that hangs or was given up, and proves the prompt again,
+// unless the board is gone. It has a deadline of its own, because the command's
+// has passed.
 func (s *Session) recover(cause error) error {
-	if s.con.Err() != nil {
+	cause = s.shown(cause)
+	if errors.Is(cause, ErrReset) || errors.Is(cause, ErrCrash) || s.con.Err() != nil {
+		s.lost = true
 		return cause
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), recoverTime)
 	defer cancel()
 	for {
-		err := s.prove(ctx)
+		_, err := s.prove(ctx)
 		if err == nil {
 			return cause
 		}
 		if ctx.Err() != nil || s.con.Err() != nil {
+			s.lost = true
 			return fmt.Errorf("%w (and U-Boot does not answer after Ctrl-C: the session is lost)", cause)
 		}
 	}
+}
+
+// stampText is what U-Boot puts before a line with timestamps, as labgrid knows
+// them: "[    1.234567] ".
+const stampText = `\[ *\d+\.\d{3,6}\] `
+
+var (
+	stamp  = regexp.MustCompile(`^` + stampText)
+	stamps = regexp.MustCompile(`(?m)^` + stampText)
+)
+
+// unstamp takes the timestamps off, where the build was found to have them.
+func (s *Session) unstamp(out string) string {
+	if !s.stamped {
+		return out
+	}
+	return stamps.ReplaceAllString(out, "")
 }
 
 // normalise makes line ends "\n" and takes the last one off.
@@ -197,8 +264,8 @@ const frameLength = 64
 // or one that runs it from an environment variable that it was brought to in
 // pieces.
 func (s *Session) fit(ctx context.Context, cmd string) (string, error) {
-	if strings.ContainsAny(cmd, "\r\n") {
-		return "", fmt.Errorf("%w: it has a line break; join commands with \";\"", ErrLineTooLong)
+	if i := strings.IndexFunc(cmd, isControl); i >= 0 {
+		return "", fmt.Errorf("%w: %q (commands are joined with \";\")", ErrControlCharacter, cmd[i])
 	}
 	if len(cmd)+frameLength <= s.cfg.lineLimit {
 		return cmd, nil
@@ -211,6 +278,10 @@ func (s *Session) fit(ctx context.Context, cmd string) (string, error) {
 	}
 	return "run " + longVariable, nil
 }
+
+// isControl says that a character is a key of U-Boot's line editor (ASCII's control
+// characters; common/cli_readline.c).
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // longVariable holds a command that is longer than a line.
 const longVariable = "dutflash_cmd"

@@ -1,10 +1,13 @@
 package uboot
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dutflash/dutflash/transport/console"
@@ -17,9 +20,15 @@ type Session struct {
 	cfg    config
 	prompt string
 	hush   bool
+	modern bool     // hush was found to be the parser of U-Boot 2024.01 and later
 	crc32  tristate // whether the build has the crc32 command
 	// endedLine says that the last command's output ended with a line break.
 	endedLine bool
+	// stamped says that the build puts a timestamp before every line.
+	stamped bool
+	// lost says that nobody answers any more (reset, crash, hang), so that
+	// there is nobody to put variables back for.
+	lost bool
 }
 
 type tristate int
@@ -33,10 +42,15 @@ const (
 type config struct {
 	prompts   []string
 	stopKey   string
-	interval  time.Duration
-	lineLimit int
-	timeout   time.Duration
-	log       *slog.Logger
+	password  string
+	quietBoot time.Duration
+	// autobootText is waited for before the first stop key; "" is nothing.
+	autobootText string
+	interval     time.Duration
+	lineLimit    int
+	timeout      time.Duration
+	log          *slog.Logger
+	random       io.Reader // what markers are made of; never fails
 }
 
 // Option configures a [Session].
@@ -69,6 +83,53 @@ func WithStopKey(key string) Option {
 			return errors.New("WithStopKey: the key is empty")
 		}
 		c.stopKey = key
+		return nil
+	}
+}
+
+// WithAutobootText holds the stop key back until the board prints the text, such as
+// "autoboot in". Without it the stop key is sent from the beginning, which suits
+// most boards. It is for builds with a hashed stop string
+// (CONFIG_AUTOBOOT_ENCRYPTION), which any key before it spoils, and for boards
+// whose boot ROM or SPL takes keys for itself.
+//
+// A hashed stop string goes to [WithStopKey], with "\r" behind it where crypt does
+// the hashing, and without "\r" to [WithPassword] as well, which keeps it out of
+// transcripts and errors.
+func WithAutobootText(text string) Option {
+	return func(c *config) error {
+		if text == "" {
+			return errors.New("WithAutobootText: the text is empty")
+		}
+		c.autobootText = text
+		return nil
+	}
+}
+
+// WithPassword sets what is typed where U-Boot asks for a password before it lets
+// autoboot be stopped ("enter Password:"). It is kept out of transcripts and
+// errors. A build that does not ask (CONFIG_AUTOBOOT_STOP_STR) wants
+// [WithStopKey] instead.
+func WithPassword(password string) Option {
+	return func(c *config) error {
+		if password == "" || strings.ContainsAny(password, "\r\n") {
+			return errors.New("WithPassword: the password is empty or has a line break")
+		}
+		c.password = password
+		return nil
+	}
+}
+
+// WithQuietBoot has [Session.Boot] take a boot command for handed over when it
+// printed nothing that is known for this long, for builds and kernels that say
+// nothing when they start. Without it such a boot ends with the deadline of its
+// context. A failure that is printed later is for [BootFailure].
+func WithQuietBoot(d time.Duration) Option {
+	return func(c *config) error {
+		if d <= 0 {
+			return fmt.Errorf("WithQuietBoot: %v is not positive", d)
+		}
+		c.quietBoot = d
 		return nil
 	}
 }
@@ -127,6 +188,7 @@ func New(c *console.Console, opts ...Option) (*Session, error) {
 	cfg := config{
 		prompts: DefaultPrompts(), stopKey: "\x1b", interval: 100 * time.Millisecond,
 		lineLimit: 256, timeout: time.Minute, log: slog.New(slog.DiscardHandler),
+		random: rand.Reader,
 	}
 	var errs []error
 	if c == nil {
@@ -138,6 +200,7 @@ func New(c *console.Console, opts ...Option) (*Session, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("uboot: %w", err)
 	}
+	c.AddSecret(cfg.password) // "" is ignored
 	return &Session{con: c, cfg: cfg}, nil
 }
 
@@ -145,6 +208,10 @@ func New(c *console.Console, opts ...Option) (*Session, error) {
 // Interrupt.
 func (s *Session) Prompt() string { return s.prompt }
 
-// Hush says whether this build has the hush shell, and with it exit statuses,
-// known after Interrupt.
+// Hush says whether this build has the hush shell (CONFIG_HUSH_PARSER), known after
+// Interrupt. A build without it, which is an old or a small one, has no exit
+// statuses: a command that fails is an error only where its output has a message
+// that is known to be one, and a failure that is silent or says it in other words
+// passes. So look at the output there. What U-Boot itself says about DHCP and TFTP
+// is looked at in any case, and sizes, CRCs and variables are compared.
 func (s *Session) Hush() bool { return s.hush }

@@ -35,12 +35,15 @@ type Loaded struct {
 var (
 	transferred = regexp.MustCompile(`Bytes transferred = (\d+)`)
 	crcResult   = regexp.MustCompile(`==> ([0-9a-fA-F]{8})`)
-	safeWord    = regexp.MustCompile(`^[A-Za-z0-9_.,:/+@%={}$-]+$`)
+	// stalled is a transfer whose last sign is a timeout.
+	stalled  = regexp.MustCompile(`(?s)Loading: .*[*#T\x08\s]T\s*$`)
+	safeWord = regexp.MustCompile(`^[A-Za-z0-9_.,:/+@%={}$-]+$`)
 )
 
 // TFTPBoot loads a file from $serverip into RAM and checks what arrived. Errors:
 // [ErrTFTP] with the server's text, [ErrNoServer], [ErrNoEthernet], [ErrSize],
-// [ErrCRC].
+// [ErrCRC]. How far it is, the TFTP server knows: the marks that U-Boot prints
+// meanwhile stand for numbers of blocks that differ by build.
 func (s *Session) TFTPBoot(ctx context.Context, f File) (Loaded, error) {
 	cmd := "tftpboot " + f.Address + " " + f.Name
 	l, err := s.tftpBoot(ctx, f, cmd)
@@ -54,15 +57,19 @@ func (s *Session) tftpBoot(ctx context.Context, f File, cmd string) (l Loaded, e
 	if !safeWord.MatchString(f.Name) || !safeWord.MatchString(f.Address) {
 		return l, fmt.Errorf("name %q or address %q has a character that U-Boot's command line does not take", f.Name, f.Address)
 	}
-	out, err := s.run(ctx, cmd, networkFailures())
-	if err != nil {
-		if known := recognise(out, networkFailures()); known != nil {
-			err = fmt.Errorf("%w: %w", known, err)
-		}
-		return l, err
-	}
+	out, err := s.run(ctx, cmd, networkLoops())
 	m := transferred.FindStringSubmatch(out)
-	if m == nil {
+	known := recognise(out, networkFailures())
+	switch {
+	case err != nil && known != nil:
+		return l, fmt.Errorf("%w: %w", known, err)
+	case errors.Is(err, context.DeadlineExceeded) && stalled.MatchString(out):
+		return l, fmt.Errorf("%w: %w", ErrNoServer, err)
+	case err != nil:
+		return l, err
+	case m == nil && known != nil: // no exit status to tell
+		return l, known
+	case m == nil:
 		return l, fmt.Errorf("%w: tftpboot did not say how much arrived: %q", ErrSize, out)
 	}
 	if l.Size, err = strconv.ParseInt(m[1], 10, 64); err != nil {
@@ -111,22 +118,20 @@ func (s *Session) checkCRC(ctx context.Context, address string, size int64, want
 // not know the variables ignores them: what was agreed is for the server to say.
 // The returned function puts back what was there.
 func (s *Session) TFTPWindow(ctx context.Context, n, blockSize int) (restore func(context.Context) error, err error) {
-	before := map[string]string{}
-	for name, value := range map[string]int{"tftpwindowsize": n, "tftpblocksize": blockSize} {
-		old, err := s.env(ctx, name)
+	var before []setting
+	for _, v := range []setting{{"tftpwindowsize", strconv.Itoa(n)}, {"tftpblocksize", strconv.Itoa(blockSize)}} {
+		old, err := s.env(ctx, v.name)
 		if err != nil && !errors.Is(err, ErrNotDefined) {
-			return nil, s.fail("tftp", "printenv "+name, err)
+			return nil, s.fail("tftp", "printenv "+v.name, errors.Join(err, s.putBack(ctx, before...)))
 		}
-		before[name] = old
-		if err := s.setEnv(ctx, name, strconv.Itoa(value)); err != nil {
-			return nil, s.fail("tftp", "setenv "+name, err)
+		before = append(before, setting{v.name, old})
+		if err := s.setEnv(ctx, v.name, v.value); err != nil {
+			return nil, s.fail("tftp", "setenv "+v.name, errors.Join(err, s.putBack(ctx, before...)))
 		}
 	}
 	return func(ctx context.Context) error {
-		for name, old := range before {
-			if err := s.setEnv(ctx, name, old); err != nil {
-				return s.fail("tftp", "setenv "+name, err)
-			}
+		if err := s.putBack(ctx, before...); err != nil {
+			return s.fail("tftp", "setenv", err)
 		}
 		return nil
 	}, nil

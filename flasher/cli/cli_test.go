@@ -31,11 +31,11 @@ func TestBadInput(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"flash"}, "accepts 1 arg"},
+		{[]string{"flash"}, "either a FILE or -t"},
 		{[]string{"flash", image, "--config", filepath.Join(dir, "none.yaml")}, "no such file"},
 		{[]string{"flash", image, "--config", boards}, "the file has a, b"},
 		{[]string{"flash", image, "--config", boards, "--board", "c"}, `unknown board "c"`},
-		{[]string{"flash", image, "--config", boards, "--board", "a", "--target", "x", "--partition", "y"}, "none of the others can be"},
+		{[]string{"flash", image, "--config", boards, "--board", "a", "--bmap", "x", "--no-bmap"}, "none of the others can be"},
 		{[]string{"flash", filepath.Join(dir, "none.raw"), "--config", boards, "--board", "a"}, "image not found"},
 		{[]string{"flash", image, "--config", boards, "--board", "a"}, "flash: bundle:"},
 		{[]string{"busybox-shell", "--config", boards, "--board", "a"}, "busybox shell: bundle:"},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -16,32 +17,45 @@ import (
 // release, and ours.
 type flashFlags struct {
 	overrideFlags
-	target, sum, sumFile, bundle string
-	method, verify               string
-	cacert, bearer               string
-	headers                      []string
-	insecure, json               bool
-	powerOff, keepOn, writeAll   bool
-	exporterHTTP                 bool
-	retries                      int
+	target, partition          string
+	parts                      []string
+	sum, sumFile, bundle, bmap string
+	moveGPT, noBmap            bool
+	method, verify             string
+	cacert, bearer             string
+	headers                    []string
+	insecure, json             bool
+	powerOff, keepOn, writeAll bool
+	exporterHTTP               bool
+	retries                    int
 }
 
 func flashCommand(s *shared) *cobra.Command {
 	f := &flashFlags{}
 	cmd := &cobra.Command{
-		Use:   "flash FILE",
-		Short: "Flash an image and prove that it is on the disk",
-		Long: `Flash an image and prove that it is on the disk.
+		Use:   "flash FILE | flash -t PARTITION:FILE...",
+		Short: "Flash an image, or several, and prove that they are on the disk",
+		Long: `Flash an image, or several to partitions of the disk in one boot of the board, and
+prove that they are there.
 
 FILE is a path, - for standard input, an http(s) URL, or an oci:// reference.
 Credentials for registries come from docker's and podman's files, or from
 OCI_USERNAME and OCI_PASSWORD.`,
-		Args: args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, a []string) error { return f.run(cmd, s, a[0]) },
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			if (len(a) == 1) == (len(f.parts) > 0) {
+				return usageError{fmt.Errorf("flash takes either a FILE or -t PARTITION:FILE (see %s --help)", cmd.CommandPath())}
+			}
+			return f.run(cmd, s, strings.Join(a, ""))
+		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.target, "target", "", "what to flash: a target of the manifest, /dev/..., or /sys/class/block#ADDRESS")
-	flags.StringVar(&f.target, "partition", "", "the same as --target")
+	flags.StringVar(&f.partition, "partition", "", "partition of the target: label, number, or PARTUUID=...; or the name of a target")
+	flags.StringArrayVarP(&f.parts, "part", "t", nil, "PARTITION:FILE to flash, in place of FILE; repeatable")
+	flags.StringVar(&f.bmap, "bmap", "", "block map of the image, in place of the one beside it: a path or a URL")
+	flags.BoolVar(&f.noBmap, "no-bmap", false, "write all of the image, also where a block map is beside it")
+	flags.BoolVar(&f.moveGPT, "move-backup-gpt", false, "move the image's backup GPT to the end of a larger disk")
 	flags.StringVar(&f.sum, "os-image-checksum", "", "SHA-256 of the image file as it is stored")
 	flags.StringVar(&f.sumFile, "os-image-checksum-file", "", "file with that checksum, as sha256sum writes it")
 	flags.StringVar(&f.bundle, "force-flash-bundle", "", "flasher bundle to use in place of the board's")
@@ -58,7 +72,7 @@ OCI_USERNAME and OCI_PASSWORD.`,
 	flags.BoolVar(&f.powerOff, "power-off", true, "switch the board off at the end")
 	flags.BoolVar(&f.keepOn, "no-power-off", false, "leave the board on at the end")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object per event, and the result as the last, on standard output")
-	for _, pair := range [][]string{{"target", "partition"}, {"os-image-checksum", "os-image-checksum-file"}, {"power-off", "no-power-off"}, {"cacert", "insecure-tls"}} {
+	for _, pair := range [][]string{{"bmap", "no-bmap"}, {"part", "partition"}, {"part", "os-image-checksum"}, {"part", "os-image-checksum-file"}, {"os-image-checksum", "os-image-checksum-file"}, {"power-off", "no-power-off"}, {"cacert", "insecure-tls"}} {
 		cmd.MarkFlagsMutuallyExclusive(pair...)
 	}
 	return cmd
@@ -75,11 +89,7 @@ func (f *flashFlags) run(cmd *cobra.Command, s *shared, file string) error {
 	if err != nil {
 		return err
 	}
-	each := []flasher.FlashOption{flasher.WithTarget(f.target), flasher.WithImageSHA256(f.sum)}
-	if f.bundle != "" {
-		each = append(each, flasher.WithBundle(f.bundle))
-	}
-	res, err := fl.Flash(cmd.Context(), file, each...)
+	res, err := f.flash(cmd.Context(), fl, file)
 	p.close()
 	if f.json {
 		return errorsFirst(err, printResult(cmd, res, err))
@@ -90,13 +100,53 @@ func (f *flashFlags) run(cmd *cobra.Command, s *shared, file string) error {
 	for _, w := range res.Warnings {
 		fmt.Fprintln(cmd.ErrOrStderr(), "warning:", w)
 	}
-	proof := "not proved"
-	if res.SHA256 != "" {
-		proof = "proved, sha256 " + res.SHA256
+	parts := res.Parts
+	if parts == nil {
+		parts = []*flasher.Result{res}
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s holds the image (%s): %d bytes, %d written, in %v\n",
-		res.Device, proof, res.ImageBytes, res.WrittenBytes, res.Elapsed.Round(time.Second))
+	for _, part := range parts {
+		proof := "not proved"
+		if part.SHA256 != "" {
+			proof = "proved, sha256 " + part.SHA256
+		} else if part.ProvedBytes > 0 {
+			proof = fmt.Sprintf("%d bytes proved, the rest is not in its block map", part.ProvedBytes)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s holds the image (%s): %d bytes, %d written\n", part.Device, proof, part.ImageBytes, part.WrittenBytes)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "done in %v\n", res.Elapsed.Round(time.Second))
 	return nil
+}
+
+// flash flashes one image or several.
+func (f *flashFlags) flash(ctx context.Context, fl *flasher.Flasher, file string) (*flasher.Result, error) {
+	opts := []flasher.FlashOption{flasher.WithTarget(f.target)}
+	if f.bundle != "" {
+		opts = append(opts, flasher.WithBundle(f.bundle))
+	}
+	if f.moveGPT {
+		opts = append(opts, flasher.WithMoveBackupGPT())
+	}
+	if f.bmap != "" {
+		opts = append(opts, flasher.WithBmap(f.bmap))
+	}
+	if f.noBmap {
+		opts = append(opts, flasher.WithoutBmap())
+	}
+	if len(f.parts) == 0 {
+		if f.partition != "" {
+			opts = append(opts, flasher.WithPartition(f.partition))
+		}
+		return fl.Flash(ctx, file, append(opts, flasher.WithImageSHA256(f.sum))...)
+	}
+	var parts []flasher.Part
+	for _, text := range f.parts {
+		part, err := flasher.ParsePart(text)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		parts = append(parts, part)
+	}
+	return fl.FlashParts(ctx, parts, opts...)
 }
 
 // errorsFirst returns the first error there is.

@@ -4,23 +4,37 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dutflash/dutflash/flasher"
-	"github.com/dutflash/dutflash/power"
-	"github.com/dutflash/dutflash/power/command"
 	"github.com/dutflash/dutflash/transport/serial"
 )
 
 // DefaultDrivers returns new maps of the drivers that this package knows.
 //
-// Power drivers of board files, with their keys:
+// Power drivers of board files, with their keys (settle is how long to wait behind
+// a switch, such as 500ms):
 //
 //	command   on, off: shell commands
+//	gpio      chip, line (offset or name), active_low, settle
+//	http      on, off: url, method, body; state: url, on, off (regular expressions);
+//	          headers, user, password, cacert, insecure_tls, settle
+//	manual    board: asks whoever sits at the terminal
+//	qemu      qmp: unix:PATH or tcp:HOST:PORT of a QEMU that runs already
+//	relay     port, relay (from 1), normally_closed, settle: LCUS boards with a CH340
+//	shelly    address, channel, user, password, settle
+//	snmp      address, make (apc, apc-masterswitch, apc-rpdu2, cyberpower, eaton,
+//	          raritan, servertech), outlet, version (1, 2c, 3), community, user,
+//	          auth, auth_key, priv, priv_key, settle
+//	tasmota   address (HTTP), or broker and topic (MQTT); full_topic, relay, user,
+//	          password, settle
+//	ykush     serial (of the hub), port, settle
 //
 // Serial drivers of board files:
 //
@@ -28,45 +42,22 @@ import (
 //
 // Drivers of exporter files, with the keys that Jumpstarter gives them:
 //
-//	jumpstarter_driver_pyserial.driver.PySerial   url, baudrate
-//	jumpstarter_driver_shell.driver.Shell         methods on and off
+//	jumpstarter_driver_http_power.driver.HttpPower  without power_read, which says no state
+//	jumpstarter_driver_pyserial.driver.PySerial
+//	jumpstarter_driver_shell.driver.Shell           methods on and off
+//	jumpstarter_driver_snmp.driver.SNMPServer
+//	jumpstarter_driver_tasmota.driver.TasmotaPower  over tcp; client_id is made up
+//	jumpstarter_driver_yepkit.driver.Ykush
 func DefaultDrivers() Drivers {
-	shell := decodeAs(newShell)
-	return Drivers{
-		Power: map[string]PowerDriver{
-			"command":                               decodeAs(newCommand),
-			"jumpstarter_driver_shell.driver.Shell": shell,
-		},
+	d := Drivers{
+		Power: powerDrivers(),
 		Serial: map[string]SerialDriver{
 			"url": openURL,
 			"jumpstarter_driver_pyserial.driver.PySerial": decodeAs(openPySerial),
 		},
 	}
-}
-
-type commandSettings struct {
-	On  string `yaml:"on"`
-	Off string `yaml:"off"`
-}
-
-func newCommand(s commandSettings) (power.Controller, error) {
-	if err := required("on", s.On, "off", s.Off); err != nil {
-		return nil, err
-	}
-	return command.New(command.Commands{On: s.On, Off: s.Off})
-}
-
-// shellSettings are those of Jumpstarter's Shell driver whose methods on and off
-// switch a board.
-type shellSettings struct {
-	Methods struct {
-		On  string `yaml:"on"`
-		Off string `yaml:"off"`
-	} `yaml:"methods"`
-}
-
-func newShell(s shellSettings) (power.Controller, error) {
-	return newCommand(commandSettings(s.Methods))
+	maps.Copy(d.Power, exporterPower())
+	return d
 }
 
 type urlSettings struct {
@@ -135,3 +126,6 @@ func openPySerial(s pySerialSettings) (flasher.OpenConsole, error) {
 	}
 	return openSerial(urlSettings{s.URL, s.Baudrate})
 }
+
+// seconds is how Jumpstarter writes a time.
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

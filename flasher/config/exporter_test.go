@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/dutflash/dutflash/flasher/config"
+	"github.com/dutflash/dutflash/power/ykush"
 )
 
 // seedExporter is the configuration of the document that the project was founded
@@ -54,6 +55,29 @@ export:
     type: jumpstarter_driver_ustreamer.driver.UStreamer
     config: {args: {device: /dev/video0}}
 `
+
+// TestSeedExporter: it loads as it stands.
+func TestSeedExporter(t *testing.T) {
+	f, err := config.Parse([]byte(seedExporter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := f.Board("storage")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "quay.io/jumpstarter-dev/jumpstarter-flasher-ti-j784s4:latest"; b.FlasherBundle != want {
+		t.Errorf("bundle %q, want %q", b.FlasherBundle, want)
+	}
+	if p, err := b.Power(); err != nil {
+		t.Error(err)
+	} else if _, ok := p.(*ykush.Controller); !ok {
+		t.Errorf("the power switch is a %T", p)
+	}
+	if _, err := b.Flasher(); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestExporter(t *testing.T) {
 	f, err := config.Parse([]byte(exporter))

@@ -38,8 +38,9 @@ const (
 
 // Config is what a Plan is made from.
 type Config struct {
-	// Chunks cover the image from offset 0 without gaps. All but the last
-	// have sizes that are multiples of 1 MiB.
+	// Chunks are ascending and do not overlap. What lies between them is
+	// neither read nor written. Offsets are multiples of 512; chunks at
+	// multiples of 1 MiB are the fastest.
 	Chunks []Chunk
 	Verify Verify
 	// WriteAll skips the comparison: every chunk is written.
@@ -95,7 +96,7 @@ func (c *chunk) class() class {
 // Stats are byte counts of a Plan. Unchanged, Written and what is left add up to
 // Total.
 type Stats struct {
-	Total     int64 // bytes of the image
+	Total     int64 // bytes of all chunks
 	Unchanged int64 // found on the device, not written
 	Written   int64 // written and, with VerifyFull, not yet proved or proved
 	Zeroed    int64 // the part of Written that was zeros
@@ -133,17 +134,16 @@ func New(cfg Config) (*Plan, error) {
 	}
 	var end int64
 	for i, c := range cfg.Chunks {
-		last := i == len(cfg.Chunks)-1
-		if c.Offset != end || c.Size <= 0 || (!last && c.Size%(1<<20) != 0) {
-			return nil, fmt.Errorf("chunk %d (offset %d, size %d) does not follow the one before, which ends at %d, in whole MiB", i, c.Offset, c.Size, end)
+		if c.Offset < end || c.Offset%512 != 0 || c.Size <= 0 {
+			return nil, fmt.Errorf("chunk %d (offset %d, size %d) does not follow the one before, which ends at %d, in whole sectors of 512 bytes", i, c.Offset, c.Size, end)
 		}
-		end += c.Size
+		end = c.Offset + c.Size
+		p.stats.Total += c.Size
 		p.chunks = append(p.chunks, chunk{Chunk: c, index: i})
 	}
 	if end == 0 {
 		return nil, fmt.Errorf("the image has no chunks")
 	}
-	p.stats.Total = end
 	p.counts[unknown] = len(p.chunks)
 	p.chooseSamples()
 	return p, nil

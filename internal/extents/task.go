@@ -112,7 +112,7 @@ func (p *Plan) assignWrite(w *worker) {
 			}
 			continue
 		}
-		if c.state != differs || c.Zero != (t.Verb == Zero) || t.Length+c.Size > p.cfg.MaxExtent {
+		if c.state != differs || c.Offset != t.Offset+t.Length || c.Zero != (t.Verb == Zero) || t.Length+c.Size > p.cfg.MaxExtent {
 			break
 		}
 		t.Length += c.Size
@@ -165,7 +165,7 @@ func (p *Plan) together(c *chunk) []*chunk {
 	for i := c.index + 1; i < len(p.chunks); i++ {
 		o := &p.chunks[i]
 		bytes += o.Size
-		if o.state != c.state || o.Size != c.Size || bytes > p.cfg.MaxExtent ||
+		if o.state != c.state || o.Size != c.Size || o.Offset != p.chunks[i-1].Offset+c.Size || bytes > p.cfg.MaxExtent ||
 			o.state == unknown && (c.sample || o.sample || !p.decided[o.class()]) {
 			break
 		}

@@ -32,14 +32,29 @@ ask() {
 	done
 }
 
-# read_range prints $2 bytes of the device from offset $1, a whole number of MiB.
-# Of a last chunk that is no whole number of MiB, what head leaves is drained, or
-# dd would end by a broken pipe.
+# Chunks that a block map cuts do not begin at a whole MiB. Where dd counts in
+# bytes, it still moves 1 MiB at a time; else in blocks that the offset allows.
+in_bytes= out_bytes=
+if dd if=/dev/null of=/dev/null iflag=skip_bytes,count_bytes oflag=seek_bytes 2>/dev/null; then
+	in_bytes=iflag=skip_bytes,count_bytes out_bytes=oflag=seek_bytes
+fi
+block_at() {
+	block=$mib
+	while [ $(($1 % block)) -ne 0 ]; do block=$((block / 2)); done
+}
+
+# read_range prints $2 bytes of the device from offset $1. What is no whole number
+# of blocks is read up to the next and cut; what head leaves is drained, or dd
+# would end by a broken pipe.
 read_range() {
-	if [ $(($2 % mib)) -eq 0 ]; then
+	block_at "$1"
+	if [ $block -eq $mib ] && [ $(($2 % mib)) -eq 0 ]; then
 		dd if="$device" bs=$mib skip=$(($1 / mib)) count=$(($2 / mib)) $in_flags 2>/dev/null
+	elif [ -n "$in_bytes" ]; then
+		dd if="$device" bs=$mib $in_bytes skip="$1" count=$((($2 + 4095) / 4096 * 4096)) $in_flags 2>/dev/null |
+			{ head -c "$2" && cat >/dev/null; }
 	else
-		dd if="$device" bs=$mib skip=$(($1 / mib)) count=$((($2 + mib - 1) / mib)) $in_flags 2>/dev/null |
+		dd if="$device" bs=$block skip=$(($1 / block)) count=$((($2 + block - 1) / block)) $in_flags 2>/dev/null |
 			{ head -c "$2" && cat >/dev/null; }
 	fi
 }
@@ -58,11 +73,12 @@ hash_chunks() {
 # write_range copies standard input to offset $1 of the device; $2 is its
 # length. Direct I/O takes whole sectors only.
 write_range() {
-	if [ $(($2 % 4096)) -eq 0 ]; then
-		dd of="$device" bs=$mib seek=$(($1 / mib)) iflag=fullblock conv=notrunc,fsync $out_flags 2>&1
-	else
-		dd of="$device" bs=$mib seek=$(($1 / mib)) iflag=fullblock conv=notrunc,fsync 2>&1
-	fi
+	direct=$out_flags seek_flag=
+	[ $((($1 | $2) % 4096)) -eq 0 ] || direct=
+	block_at "$1"
+	at=$(($1 / block))
+	[ $block -eq $mib ] || [ -z "$out_bytes" ] || seek_flag=$out_bytes block=$mib at=$1
+	dd of="$device" bs=$block seek="$at" iflag=fullblock conv=notrunc,fsync $seek_flag $direct 2>&1
 }
 
 worker() {

@@ -22,7 +22,12 @@ var rules = map[string]struct{ ours, modules []string }{
 		"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
 		"go.yaml.in/yaml/v3", "github.com/klauspost/compress", "golang.org/x/sys", "golang.org/x/sync",
 	}},
-	"power": {},
+	"power":              {},
+	"power/tasmota":      {ours: []string{"power", "power/internal/web"}, modules: []string{"github.com/eclipse/paho.mqtt.golang"}},
+	"power/relay":        {ours: []string{"power"}, modules: []string{"go.bug.st/serial"}},
+	"power/gpio":         {ours: []string{"power"}, modules: []string{"github.com/warthog618/go-gpiocdev"}},
+	"power/snmp":         {ours: []string{"power"}, modules: []string{"github.com/gosnmp/gosnmp"}},
+	"power/internal/web": {ours: []string{"power"}, modules: []string{"github.com/icholy/digest"}},
 	"transport/console": {modules: []string{
 		"github.com/Netflix/go-expect", "github.com/creack/pty", "golang.org/x/term", "golang.org/x/sys",
 	}},
@@ -30,7 +35,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"transport/tftp":   {modules: []string{"github.com/pin/tftp/v3"}},
 	"transport/httpd":  {},
 	"transport/image": {
-		ours: []string{"internal/xz"},
+		ours: []string{"internal/xz", "internal/gpt"},
 		modules: []string{
 			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", "github.com/ulikunitz/xz",
 			"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec", "golang.org/x/sys",
@@ -39,13 +44,17 @@ var rules = map[string]struct{ ours, modules []string }{
 	"flasher": {
 		ours: []string{
 			"uboot", "busybox", "bundle", "power",
-			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents",
+			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents", "internal/gpt",
 		},
-		modules: []string{"github.com/Netflix/go-expect"},
+		modules: []string{
+			"github.com/Netflix/go-expect",
+			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", // what a dump was compressed with on the board
+		},
 	},
 	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
-		ours:    []string{"flasher", "bundle", "power", "power/command", "transport/image", "transport/serial", "uboot"},
+		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/manual", "power/qemu",
+			"power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/ykush", "transport/image", "transport/serial", "uboot"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 	"flasher/cli": {

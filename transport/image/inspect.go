@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/dutflash/dutflash/transport/image/internal/gpt"
+	"github.com/dutflash/dutflash/internal/gpt"
 )
 
 // Report is what [Inspect] finds in an image.

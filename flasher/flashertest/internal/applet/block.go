@@ -75,7 +75,7 @@ func (m *Machine) rescan(c *call, name string) int {
 
 // blkdiscard makes a range zero, as most eMMC do.
 func blkdiscard(c *call, args []string) int {
-	o, names, ok := c.parse(args, "fs", "ol", nil)
+	o, names, ok := c.parse(args, "f", "ol", nil)
 	if !ok || len(names) != 1 {
 		return usage(c)
 	}

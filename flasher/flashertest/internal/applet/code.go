@@ -64,7 +64,7 @@ func base64Tool(c *call, args []string) int {
 
 // od knows -An, -v, -tx1 and -c.
 func od(c *call, args []string) int {
-	o, files, ok := c.parse(args, "vcxb", "AtNjw", nil)
+	o, files, ok := c.parse(args, "vc", "AtN", nil)
 	if !ok {
 		return 1
 	}
@@ -131,7 +131,7 @@ func odChar(b byte) string {
 
 // hexdump knows -C and -e '1/1 "%02x"'.
 func hexdump(c *call, args []string) int {
-	o, files, ok := c.parse(args, "Cv", "ens", nil)
+	o, files, ok := c.parse(args, "Cv", "en", nil)
 	if !ok {
 		return 1
 	}
@@ -197,7 +197,7 @@ func hexdump(c *call, args []string) int {
 
 // xxd knows -p.
 func xxd(c *call, args []string) int {
-	o, files, ok := c.parse(args, "p", "l", nil)
+	o, files, ok := c.parse(args, "p", "", nil)
 	if !ok || !o.has('p') {
 		return c.fail("only -p is known to the simulated board")
 	}
@@ -232,7 +232,7 @@ func packTools() map[string]func(*call, []string) int {
 // unpack decompresses standard input, or files, to standard output.
 func unpack(name string, open func(io.Reader) (io.Reader, error), needsFlag bool) func(*call, []string) int {
 	return func(c *call, args []string) int {
-		o, files, ok := c.parse(args, "dcfkt", "T", nil)
+		o, files, ok := c.parse(args, "dcf", "T", nil)
 		if !ok {
 			return 1
 		}

@@ -16,9 +16,10 @@ import (
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
 )
 
-var curlLong = map[string]byte{"connect-timeout": 'c', "max-time": 'm', "header": 'H', "data": 'd', "data-binary": 'd', "output": 'o', "fail": 'f', "silent": 's', "show-error": 'S', "location": 'L', "insecure": 'k', "range": 'r'}
+var curlLong = map[string]byte{"connect-timeout": 'c', "max-time": 'm', "header": 'H', "data": 'd', "data-binary": 'd', "output": 'o', "fail": 'f', "silent": 's', "show-error": 'S', "location": 'L', "insecure": 'k', "range": 'r', "request": 'X', "user-agent": 'A'}
 
-// curl knows -f -s -S -L -k -o -H -d -m -r --connect-timeout.
+// curl knows -f -s -S -L -k -o -H -d -m -r -X -A; --connect-timeout is Dial's own
+// business.
 func (m *Machine) curl(c *call, args []string) int {
 	o, urls, ok := c.parse(args, "fsSLk", "oHdmcrXA", curlLong)
 	if !ok || len(urls) != 1 {
@@ -69,6 +70,12 @@ func (m *Machine) curl(c *call, args []string) int {
 		return 26
 	}
 	req.Header.Set("User-Agent", "curl/7.88.1")
+	if o.has('A') {
+		req.Header.Set("User-Agent", o['A'])
+	}
+	if o.has('X') {
+		req.Method = o['X']
+	}
 	if o.has('r') {
 		req.Header.Set("Range", "bytes="+o['r'])
 	}

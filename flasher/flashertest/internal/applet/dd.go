@@ -110,7 +110,11 @@ func (d *copier) run() int {
 	c := d.c
 	d.in, d.out = c.FDs.Get(0), c.FDs.Get(1)
 	if d.inName != "" {
-		f, err := c.K.FS.Open(c.Process, d.inName, kernel.ReadOnly, 0)
+		flags := kernel.ReadOnly
+		if d.iflag["direct"] {
+			flags |= kernel.Direct
+		}
+		f, err := c.K.FS.Open(c.Process, d.inName, flags, 0)
 		if err != nil {
 			return c.fail(cannotOpen, d.inName, err)
 		}
@@ -127,6 +131,9 @@ func (d *copier) run() int {
 		flags := kernel.ReadWrite | kernel.Create
 		if d.oflag["append"] {
 			flags |= kernel.Append
+		}
+		if d.oflag["direct"] {
+			flags |= kernel.Direct
 		}
 		if !d.conv["notrunc"] && d.seek == 0 {
 			flags |= kernel.Truncate
@@ -216,6 +223,7 @@ func (d *copier) loop() int {
 			}
 			c.fail("%s: %v", d.inName, err)
 			if !d.conv["noerror"] {
+				d.status = "none" // busybox ends here without a word
 				return d.finish(pending, 1)
 			}
 			if _, err := d.in.Seek(d.ibs, io.SeekCurrent); err != nil {
@@ -291,6 +299,9 @@ func (d *copier) read(b []byte) (int, error) {
 }
 
 func (d *copier) write(b []byte) bool {
+	if dio, ok := d.out.Driver().(interface{ SetDirect(bool) }); ok && len(b)%512 != 0 {
+		dio.SetDirect(false)
+	}
 	n, err := d.out.Write(d.c.Process, b)
 	d.bytes += int64(n)
 	if err == nil {

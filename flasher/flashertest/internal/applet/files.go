@@ -3,13 +3,12 @@ package applet
 import (
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
+	"github.com/dutflash/dutflash/flasher/flashertest/internal/ash"
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
 )
 
@@ -21,7 +20,7 @@ func fileTools() map[string]func(*call, []string) int {
 }
 
 func mkdir(c *call, args []string) int {
-	o, dirs, ok := c.parse(args, "p", "m", nil)
+	o, dirs, ok := c.parse(args, "p", "", nil)
 	if !ok || len(dirs) == 0 {
 		return usage(c)
 	}
@@ -54,7 +53,7 @@ func mkdir(c *call, args []string) int {
 }
 
 func rm(c *call, args []string) int {
-	o, names, ok := c.parse(args, "rRfi", "", nil)
+	o, names, ok := c.parse(args, "rRf", "", nil)
 	if !ok {
 		return 1
 	}
@@ -111,7 +110,7 @@ func (c *call) into(name, to string) string {
 }
 
 func mv(c *call, args []string) int {
-	_, names, ok := c.parse(args, "fin", "", nil)
+	_, names, ok := c.parse(args, "f", "", nil)
 	if !ok || len(names) < 2 {
 		return usage(c)
 	}
@@ -186,7 +185,7 @@ func mode(m fs.FileMode) string {
 }
 
 func ls(c *call, args []string) int {
-	o, names, ok := c.parse(args, "1aAlhdFi", "", nil)
+	o, names, ok := c.parse(args, "1aAld", "", nil)
 	if !ok {
 		return 1
 	}
@@ -240,13 +239,38 @@ func ls(c *call, args []string) int {
 		if o.has('l') {
 			c.printf("total 0\n")
 		}
-		for _, name := range n.List(c.Process) {
-			if !strings.HasPrefix(name, ".") || o.has('a') || o.has('A') {
-				show(dir+"/"+name, name)
-			}
+		shown := slices.DeleteFunc(n.List(c.Process), func(name string) bool {
+			return strings.HasPrefix(name, ".") && !o.has('a') && !o.has('A')
+		})
+		if !o.has('l') && !o.has('1') && ash.IsTerminal(c.FDs.Get(1)) {
+			columns(c, shown)
+			continue
+		}
+		for _, name := range shown {
+			show(dir+"/"+name, name)
 		}
 	}
 	return status
+}
+
+// columns lists names side by side, as on a terminal of 80 characters.
+func columns(c *call, names []string) {
+	width := 0
+	for _, n := range names {
+		width = max(width, len(n)+2)
+	}
+	across := max(80/max(width, 1), 1)
+	rows := (len(names) + across - 1) / across
+	for r := range rows {
+		for i := r; i < len(names); i += rows {
+			if i+rows < len(names) {
+				c.printf("%-*s", width, names[i])
+			} else {
+				c.printf("%s", names[i])
+			}
+		}
+		c.printf("\n")
+	}
 }
 
 func ln(c *call, args []string) int {
@@ -268,12 +292,18 @@ func ln(c *call, args []string) int {
 }
 
 func touch(c *call, args []string) int {
-	_, names, ok := c.parse(args, "cam", "", nil)
+	o, names, ok := c.parse(args, "c", "", nil)
 	if !ok {
 		return 1
 	}
 	status := 0
 	for _, name := range names {
+		if n, err := c.K.FS.Stat(c.Process, name, true); err == nil || o.has('c') {
+			if err == nil {
+				n.Touch()
+			}
+			continue
+		}
 		f, err := c.K.FS.Open(c.Process, name, kernel.WriteOnly|kernel.Create, 0o644)
 		if err != nil {
 			status = c.fail("%s: %v", name, err)
@@ -285,7 +315,7 @@ func touch(c *call, args []string) int {
 }
 
 func truncate(c *call, args []string) int {
-	o, names, ok := c.parse(args, "c", "s", nil)
+	o, names, ok := c.parse(args, "", "s", nil)
 	n, err := size(o['s'], 0, 1<<40, kilo)
 	if !ok || err != nil || len(names) == 0 {
 		return usage(c)
@@ -337,7 +367,7 @@ func chmod(c *call, args []string) int {
 }
 
 func mkfifo(c *call, args []string) int {
-	_, names, ok := c.parse(args, "", "m", nil)
+	_, names, ok := c.parse(args, "", "", nil)
 	if !ok || len(names) == 0 {
 		return usage(c)
 	}
@@ -352,156 +382,12 @@ func mkfifo(c *call, args []string) int {
 
 // mknod makes nodes for devices that the board has.
 func mknod(c *call, args []string) int {
-	_, a, ok := c.parse(args, "", "m", nil)
+	_, a, ok := c.parse(args, "", "", nil)
 	if !ok || len(a) < 2 {
 		return usage(c)
 	}
 	if a[1] == "p" {
 		return mkfifo(c, a[:1])
 	}
-	return c.fail("%s: %v", a[0], kernel.EPERM)
-}
-
-func mktemp(c *call, args []string) int {
-	o, names, ok := c.parse(args, "dqtu", "p", nil)
-	if !ok {
-		return 1
-	}
-	template := "tmp.XXXXXX"
-	if len(names) > 0 {
-		template = names[0]
-	}
-	if len(names) == 0 || o.has('p') || o.has('t') {
-		dir := c.Env["TMPDIR"]
-		if o['p'] != "" {
-			dir = o['p']
-		}
-		if dir == "" {
-			dir = "/tmp"
-		}
-		template = dir + "/" + template
-	}
-	base := strings.TrimRight(template, "X")
-	if len(template)-len(base) < 6 {
-		return c.fail("invalid template '%s'", template)
-	}
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-	for {
-		name := []byte(template)
-		for i := len(base); i < len(name); i++ {
-			name[i] = letters[rand.IntN(len(letters))]
-		}
-		var err error
-		if o.has('d') {
-			err = c.K.FS.Make(c.Process, string(name), fs.ModeDir|0o700)
-		} else {
-			var f *kernel.File
-			if f, err = c.K.FS.Open(c.Process, string(name), kernel.WriteOnly|kernel.Create|kernel.Exclusive, 0o600); err == nil {
-				f.Release()
-			}
-		}
-		switch err {
-		case nil:
-			c.printf("%s\n", name)
-			return 0
-		case kernel.EEXIST:
-			continue
-		}
-		return c.fail("can't create temp file '%s': %v", template, err)
-	}
-}
-
-func readlink(c *call, args []string) int {
-	o, names, ok := c.parse(args, "fnvs", "", nil)
-	if !ok || len(names) == 0 {
-		return usage(c)
-	}
-	n, err := c.K.FS.Stat(c.Process, names[0], false)
-	switch {
-	case o.has('f'):
-		real, err := c.K.FS.Real(c.Process, names[0])
-		if err != nil {
-			return 1
-		}
-		c.printf("%s\n", real)
-		return 0
-	case err != nil || n.Mode&fs.ModeSymlink == 0:
-		return 1
-	}
-	c.printf("%s\n", n.Links(c.Process))
-	return 0
-}
-
-func realpath(c *call, names []string) int {
-	status := 0
-	for _, name := range names {
-		real, err := c.K.FS.Real(c.Process, name)
-		if err != nil {
-			status = c.fail("%s: %v", name, err)
-			continue
-		}
-		c.printf("%s\n", real)
-	}
-	return status
-}
-
-func basename(c *call, args []string) int {
-	if len(args) == 0 {
-		return usage(c)
-	}
-	b := path.Base(args[0])
-	if len(args) > 1 && b != args[1] {
-		b = strings.TrimSuffix(b, args[1])
-	}
-	c.printf("%s\n", b)
-	return 0
-}
-
-func dirname(c *call, args []string) int {
-	if len(args) == 0 {
-		return usage(c)
-	}
-	d := strings.TrimRight(args[0], "/")
-	if i := strings.LastIndexByte(d, '/'); i > 0 {
-		d = strings.TrimRight(d[:i], "/")
-	} else if i == 0 || d == "" {
-		d = "/"
-	} else {
-		d = "."
-	}
-	c.printf("%s\n", d)
-	return 0
-}
-
-// stat knows -c with %n %s %F %a %Y and -t not at all.
-func stat(c *call, args []string) int {
-	o, names, ok := c.parse(args, "Lf", "c", nil)
-	if !ok || len(names) == 0 {
-		return usage(c)
-	}
-	if !o.has('c') {
-		return c.fail("only -c is known to the simulated board")
-	}
-	status := 0
-	for _, name := range names {
-		n, err := c.K.FS.Stat(c.Process, name, o.has('L'))
-		if err != nil {
-			status = c.fail("can't stat '%s': %v", name, err)
-			continue
-		}
-		kinds := map[fs.FileMode]string{fs.ModeDir: "directory", 0: "regular file", fs.ModeSymlink: "symbolic link", fs.ModeDevice: "block special file",
-			fs.ModeDevice | fs.ModeCharDevice: "character special file", fs.ModeNamedPipe: "fifo"}
-		kind := kinds[n.Mode.Type()]
-		if kind == "regular file" && n.Size() == 0 {
-			kind = "regular empty file"
-		}
-		words := []string{"%n", name, "%s", fmt.Sprint(n.Size()), "%F", kind, "%a", fmt.Sprintf("%o", n.Mode.Perm()), "%A", mode(n.Mode), "%Y", fmt.Sprint(n.ModTime().Unix()), "%u", "0", "%g", "0", "%U", "root", "%G", "root", "%i", fmt.Sprint(n.Ino), "%t", fmt.Sprintf("%x", n.Dev[0]), "%T", fmt.Sprintf("%x", n.Dev[1]), "%y", n.ModTime().UTC().Format(time.DateTime)}
-		for f := range strings.SplitSeq(o['c'], "%") {
-			if f != "" && f != o['c'] && !slices.Contains(words, "%"+f[:1]) && strings.HasPrefix(o['c'], "%"+f) {
-				return c.fail("format %%%s is not known to the simulated board", f[:1])
-			}
-		}
-		c.printf("%s\n", strings.NewReplacer(words...).Replace(o['c']))
-	}
-	return status
+	return unknown(c, args)
 }

@@ -12,7 +12,7 @@ import (
 
 func (m *Machine) netTools() map[string]func(*call, []string) int {
 	return map[string]func(*call, []string) int{
-		"ip": m.ip, "ifconfig": m.ifconfig, "route": m.route, "udhcpc": m.udhcpc, "wget": m.wget, "curl": m.curl, "ping": m.ping,
+		"ip": m.ip, "ifconfig": m.ifconfig, "route": m.route, "udhcpc": m.udhcpc, "wget": m.wget, "curl": m.curl,
 	}
 }
 
@@ -40,10 +40,10 @@ func bits(mask string) (int, error) {
 }
 
 func (m *Machine) ip(c *call, args []string) int {
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+	if len(args) > 0 && args[0] == "-4" {
 		args = args[1:]
 	}
-	if len(args) == 0 {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
 		return usage(c)
 	}
 	object, args := args[0], args[1:]
@@ -204,8 +204,6 @@ func (m *Machine) ifconfig(c *call, args []string) int {
 				}
 				_, address, _ = n.State()
 				n.setAddress(netip.PrefixFrom(address.Addr(), b))
-			case a == "broadcast" || a == "mtu":
-				i++
 			default:
 				ip, err := netip.ParseAddr(a)
 				if err != nil {
@@ -286,7 +284,7 @@ func (m *Machine) route(c *call, args []string) int {
 
 // udhcpc gets the lease that the network has, and has a script apply it.
 func (m *Machine) udhcpc(c *call, args []string) int {
-	o, _, ok := c.parse(args, "nqfbRSBaC", "itTAspxOVFr", nil)
+	o, _, ok := c.parse(args, "nqfbBaCo", "itTAsxOVF", nil)
 	if !ok {
 		return 1
 	}
@@ -318,20 +316,29 @@ func (m *Machine) udhcpc(c *call, args []string) int {
 	say("started, v1.35.0")
 	call("deconfig")
 	up, _, _ := n.State()
-	for range number('t', 3) {
+	for try := 1; !n.Lease.IsValid() || !up; try++ {
 		say("broadcasting discover")
-		if n.Lease.IsValid() && up {
-			break
-		}
 		if err := c.Sleep(time.Duration(number('T', 3)) * time.Second); err != nil {
 			return 1
 		}
-	}
-	if !n.Lease.IsValid() || !up {
-		say("no lease, failing")
+		if try%max(number('t', 3), 1) != 0 {
+			continue
+		}
 		call("leasefail")
-		return 1
+		switch {
+		case o.has('n'):
+			say("no lease, failing")
+			return 1
+		case o.has('b'):
+			say("no lease, forking to background")
+			return 0
+		}
+		if err := c.Sleep(time.Duration(number('A', 20)) * time.Second); err != nil {
+			return 1
+		}
+		up, _, _ = n.State()
 	}
+	say("broadcasting discover")
 	server := n.Gateway
 	if !server.IsValid() {
 		server = n.Lease.Masked().Addr().Next()
@@ -351,29 +358,5 @@ func (m *Machine) udhcpc(c *call, args []string) int {
 	}
 	c.Env["serverid"], c.Env["lease"] = server.String(), "3600"
 	call("bound")
-	return 0
-}
-
-func (m *Machine) ping(c *call, args []string) int {
-	o, hosts, ok := c.parse(args, "q46", "cWwiIst", nil)
-	if !ok || len(hosts) != 1 {
-		return usage(c)
-	}
-	a, err := netip.ParseAddr(hosts[0])
-	if err != nil {
-		return c.fail("bad address '%s'", hosts[0])
-	}
-	if !m.Network.reaches(a) {
-		return c.fail("sendto: Network is unreachable")
-	}
-	count, _ := strconv.Atoi(o['c'])
-	c.printf("PING %s (%s): 56 data bytes\n", a, a)
-	for i := 0; count == 0 || i < count; i++ {
-		if i > 0 && c.Sleep(time.Second) != nil {
-			return 1
-		}
-		c.printf("64 bytes from %s: seq=%d ttl=64 time=0.500 ms\n", a, i)
-	}
-	c.printf("\n--- %s ping statistics ---\n%d packets transmitted, %d packets received, 0%% packet loss\nround-trip min/avg/max = 0.500/0.500/0.500 ms\n", a, count, count)
 	return 0
 }

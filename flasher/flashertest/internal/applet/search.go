@@ -9,9 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/dutflash/dutflash/flasher/flashertest/internal/ash"
-	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
 )
 
 // basic makes a Go regular expression of a POSIX basic one.
@@ -71,7 +68,7 @@ func bracketEnd(re string, i int) int {
 }
 
 func grep(c *call, args []string) int {
-	o, rest, ok := c.parse(args, "EFGqvincowxlhHsr", "em", nil)
+	o, rest, ok := c.parse(args, "EFGqvincowxlhH", "em", nil)
 	if !ok {
 		return 2
 	}
@@ -146,6 +143,9 @@ func grep(c *call, args []string) int {
 			case o.has('c'):
 			case o.has('o'):
 				for _, m := range re.FindAll(text, -1) {
+					if len(m) == 0 {
+						continue
+					}
 					fmt.Fprintf(bw, "%s%s\n", at, m)
 				}
 			default:
@@ -240,198 +240,4 @@ func cut(c *call, args []string) int {
 			fmt.Fprintln(bw, strings.Join(chosen, sep))
 		}
 	})
-}
-
-func sortLines(c *call, args []string) int {
-	o, files, ok := c.parse(args, "nru", "", nil)
-	if !ok {
-		return 1
-	}
-	var lines []string
-	status := c.each(files, "%s: %v", func(name string, r io.Reader) int {
-		data, err := io.ReadAll(r)
-		if err != nil {
-			return c.fail("%s: %v", name, err)
-		}
-		if text := strings.TrimSuffix(string(data), "\n"); text != "" || len(data) > 0 {
-			lines = append(lines, strings.Split(text, "\n")...)
-		}
-		return 0
-	})
-	number := func(s string) float64 {
-		s = strings.TrimLeft(s, " ")
-		i := 0
-		for i < len(s) && strings.IndexByte("-.0123456789", s[i]) >= 0 {
-			i++
-		}
-		v, _ := strconv.ParseFloat(s[:i], 64)
-		return v
-	}
-	slices.SortStableFunc(lines, func(a, b string) int {
-		r := strings.Compare(a, b)
-		if o.has('n') {
-			if x, y := number(a), number(b); x != y {
-				r = 1
-				if x < y {
-					r = -1
-				}
-			}
-		}
-		if o.has('r') {
-			r = -r
-		}
-		return r
-	})
-	if o.has('u') {
-		lines = slices.Compact(lines)
-	}
-	for _, l := range lines {
-		c.printf("%s\n", l)
-	}
-	return status
-}
-
-func uniq(c *call, args []string) int {
-	o, files, ok := c.parse(args, "cdu", "", nil)
-	if !ok {
-		return 1
-	}
-	return c.each(files[:min(1, len(files))], "%s: %v", func(name string, r io.Reader) int {
-		sc := bufio.NewScanner(r)
-		last, n := "", 0
-		flush := func() {
-			switch {
-			case n == 0 || o.has('d') && n == 1 || o.has('u') && n > 1:
-			case o.has('c'):
-				c.printf("%7d %s\n", n, last)
-			default:
-				c.printf("%s\n", last)
-			}
-		}
-		for sc.Scan() {
-			if n > 0 && sc.Text() == last {
-				n++
-				continue
-			}
-			flush()
-			last, n = sc.Text(), 1
-		}
-		flush()
-		return 0
-	})
-}
-
-func cmp(c *call, args []string) int {
-	o, files, ok := c.parse(args, "s", "n", nil)
-	if !ok || len(files) < 2 {
-		usage(c)
-		return 2
-	}
-	limit := int64(-1)
-	if o.has('n') {
-		limit, _ = size(o['n'], 0, 1<<62, kilo)
-	}
-	var in [2]*bufio.Reader
-	for i := range in {
-		r, done, err := c.open(files[i])
-		if err != nil {
-			c.fail("%s: %v", files[i], err)
-			return 2
-		}
-		defer done()
-		in[i] = bufio.NewReaderSize(r, copySize)
-	}
-	line := 1
-	for at := int64(1); limit < 0 || at <= limit; at++ {
-		a, err1 := in[0].ReadByte()
-		b, err2 := in[1].ReadByte()
-		switch {
-		case err1 != nil && err2 != nil:
-			return 0
-		case err1 != nil || err2 != nil:
-			if short := files[0]; !o.has('s') {
-				if err2 != nil {
-					short = files[1]
-				}
-				c.fail("EOF on %s", short)
-			}
-			return 1
-		case a != b:
-			if !o.has('s') {
-				c.printf("%s %s differ: char %d, line %d\n", files[0], files[1], at, line)
-			}
-			return 1
-		case a == '\n':
-			line++
-		}
-	}
-	return 0
-}
-
-func xargs(c *call, args []string) int {
-	n := 0
-	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
-		switch {
-		case args[0] == "-n" && len(args) > 1:
-			n, _ = strconv.Atoi(args[1])
-			args = args[2:]
-		case args[0] == "-r":
-			args = args[1:]
-		default:
-			return c.fail("invalid option -- '%s'", strings.TrimLeft(args[0], "-"))
-		}
-	}
-	if len(args) == 0 {
-		args = []string{"echo"}
-	}
-	data, err := io.ReadAll(c.in)
-	if err != nil {
-		return 1
-	}
-	words := strings.Fields(string(data))
-	if n <= 0 {
-		n = max(len(words), 1)
-	}
-	status := 0
-	for first := true; first || len(words) > 0; first = false {
-		m := min(n, len(words))
-		if st := c.run(slices.Concat(args, words[:m])); st != 0 {
-			status = 123
-			if st == 127 {
-				return 127
-			}
-		}
-		words = words[m:]
-	}
-	return status
-}
-
-// run runs another program with this one's descriptors and waits for it.
-func (c *call) run(args []string) int {
-	child := c.Fork()
-	child.Args = args
-	path := args[0]
-	if !strings.Contains(path, "/") {
-		for dir := range strings.SplitSeq(c.Env["PATH"]+":/sbin:/usr/sbin:/bin:/usr/bin", ":") {
-			if n, err := c.K.FS.Stat(c.Process, dir+"/"+path, true); err == nil && n.Mode&0o111 != 0 {
-				path = dir + "/" + path
-				break
-			}
-		}
-	}
-	program, err := ash.Program(child, path)
-	if err != nil {
-		child.Exit(127)
-		c.fail("can't execute '%s': %v", args[0], err)
-		return 127
-	}
-	c.K.Go(func() { child.Exit(program(child)) })
-	select {
-	case <-child.Done():
-	case <-c.Dying():
-		child.Signal(kernel.SIGTERM)
-		<-child.Done()
-	}
-	status, _ := child.Status()
-	return status
 }

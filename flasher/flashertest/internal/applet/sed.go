@@ -31,7 +31,7 @@ type sedAddress struct {
 
 // sed knows the commands s p d q = n y a i c with addresses.
 func sed(c *call, args []string) int {
-	o, rest, ok := c.parse(args, "nErs", "ef", nil)
+	o, rest, ok := c.parse(args, "nEr", "e", nil)
 	if !ok {
 		return 1
 	}

@@ -119,7 +119,15 @@ func tail(c *call, args []string) int {
 	if err != nil {
 		return c.fail("invalid number '%s'", text)
 	}
-	return c.each(files, cannotOpen, func(name string, r io.Reader) int {
+	opened := 0
+	many := len(files) > 1 && !o.has('q') || o.has('v')
+	status := c.each(files, cannotOpen, func(name string, r io.Reader) int {
+		if opened++; many {
+			if opened > 1 {
+				c.printf("\n")
+			}
+			c.printf("==> %s <==\n", name)
+		}
 		data, err := io.ReadAll(r)
 		if err != nil {
 			return c.fail("%s: %v", name, err)
@@ -145,10 +153,14 @@ func tail(c *call, args []string) int {
 		c.out.Write(data[from:])
 		return 0
 	})
+	if opened == 0 {
+		return c.fail("no files")
+	}
+	return status
 }
 
 func wc(c *call, args []string) int {
-	o, files, ok := c.parse(args, "clwmL", "", nil)
+	o, files, ok := c.parse(args, "clw", "", nil)
 	if !ok {
 		return 1
 	}
@@ -203,135 +215,6 @@ func wc(c *call, args []string) int {
 		show(all[0], all[1], all[2], "total")
 	}
 	return status
-}
-
-// trSet expands ranges, classes and escapes.
-func trSet(s string) []byte {
-	var out []byte
-	for i := 0; i < len(s); i++ {
-		b := s[i]
-		if b == '[' && i+1 < len(s) && s[i+1] == ':' {
-			if name, rest, ok := strings.Cut(s[i+2:], ":]"); ok {
-				for ch := range 256 {
-					if trClass(name, byte(ch)) {
-						out = append(out, byte(ch))
-					}
-				}
-				i = len(s) - len(rest) - 1
-				continue
-			}
-		}
-		if b == '\\' && i+1 < len(s) {
-			i++
-			if j := strings.IndexByte(`abfnrtv\`, s[i]); j >= 0 {
-				b = "\a\b\f\n\r\t\v\\"[j]
-			} else if s[i] >= '0' && s[i] <= '7' {
-				n := 1
-				for n < 3 && i+n < len(s) && s[i+n] >= '0' && s[i+n] <= '7' {
-					n++
-				}
-				v, _ := strconv.ParseUint(s[i:i+n], 8, 16)
-				b = byte(v)
-				i += n - 1
-			} else {
-				b = s[i]
-			}
-		}
-		if i+2 < len(s) && s[i+1] == '-' && s[i+2] >= b {
-			for ch := int(b); ch <= int(s[i+2]); ch++ {
-				out = append(out, byte(ch))
-			}
-			i += 2
-			continue
-		}
-		out = append(out, b)
-	}
-	return out
-}
-
-func trClass(name string, b byte) bool {
-	upper, lower, digit := b >= 'A' && b <= 'Z', b >= 'a' && b <= 'z', b >= '0' && b <= '9'
-	switch name {
-	case "upper":
-		return upper
-	case "lower":
-		return lower
-	case "alpha":
-		return upper || lower
-	case "digit":
-		return digit
-	case "alnum":
-		return upper || lower || digit
-	case "space":
-		return b == ' ' || b >= 9 && b <= 13
-	case "xdigit":
-		return digit || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F'
-	case "print":
-		return b >= ' ' && b < 0x7f
-	case "cntrl":
-		return b < ' ' || b == 0x7f
-	}
-	return false
-}
-
-func tr(c *call, args []string) int {
-	o, sets, ok := c.parse(args, "cdsC", "", nil)
-	if !ok || len(sets) == 0 || len(sets) == 1 && !o.has('d') && !o.has('s') {
-		return usage(c)
-	}
-	from := trSet(sets[0])
-	var member, squeeze [256]bool
-	for _, b := range from {
-		member[b] = true
-	}
-	if o.has('c') || o.has('C') {
-		from = nil
-		for i := range member {
-			if member[i] = !member[i]; member[i] {
-				from = append(from, byte(i))
-			}
-		}
-	}
-	var to [256]byte
-	for i := range to {
-		to[i] = byte(i)
-	}
-	last := from
-	if len(sets) > 1 {
-		last = trSet(sets[1])
-		for i, b := range from {
-			if len(last) > 0 && !o.has('d') {
-				to[b] = last[min(i, len(last)-1)]
-			}
-		}
-	}
-	if o.has('s') {
-		for _, b := range last {
-			squeeze[b] = true
-		}
-	}
-	buf := make([]byte, copySize)
-	before := -1
-	for {
-		n, err := c.in.Read(buf)
-		out := buf[:0]
-		for _, b := range buf[:n] {
-			if o.has('d') && member[b] {
-				continue
-			}
-			if b = to[b]; squeeze[b] && before == int(b) {
-				continue
-			}
-			before = int(b)
-			out = append(out, b)
-		}
-		if _, werr := c.out.Write(out); werr != nil {
-			return 1
-		}
-		if err != nil {
-			return 0
-		}
-	}
 }
 
 func tee(c *call, args []string) int {

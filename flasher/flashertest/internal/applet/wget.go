@@ -67,15 +67,12 @@ func resolved(host string) (string, bool) {
 }
 
 var wgetLong = map[string]byte{"header": 'H', "post-data": 'D', "post-file": 'F', "no-check-certificate": 'k', "quiet": 'q', "output-document": 'O', "timeout": 'T',
-	"user-agent": 'U', "continue": 'c', "spider": 's', "directory-prefix": 'P', "server-response": 'S', "tries": 't', "passive-ftp": 'f'}
+	"user-agent": 'U', "spider": 's', "directory-prefix": 'P'}
 
 func (m *Machine) wget(c *call, args []string) int {
-	o, urls, ok := c.parse(args, "qcsSkf", "OTUPtHDFoY", wgetLong)
+	o, urls, ok := c.parse(args, "qsk", "OTUPHDF", wgetLong)
 	if !ok || len(urls) != 1 {
 		return usage(c)
-	}
-	if o.has('c') {
-		return c.fail("-c is not known to the simulated board")
 	}
 	text := urls[0]
 	if !strings.Contains(text, "://") {
@@ -192,6 +189,8 @@ func (m *Machine) wget(c *call, args []string) int {
 			return 1
 		case ctx.Err() != nil:
 			return c.fail("download timed out")
+		case errors.Is(err, io.ErrUnexpectedEOF) && resp.ContentLength < 0: // in a chunk
+			return c.fail("error getting response")
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return c.fail("connection closed prematurely")
 		default:

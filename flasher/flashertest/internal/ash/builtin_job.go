@@ -115,17 +115,22 @@ func (s *Shell) forget(j *job) {
 
 // waitFor waits for one process; a trapped signal ends it.
 func (s *Shell) waitFor(p *kernel.Process) (status int, interrupted bool) {
+	ended := func() (int, bool) {
+		status, sig := p.Status()
+		if sig != 0 && sig != kernel.SIGINT && sig != kernel.SIGPIPE {
+			fmt.Fprintln(s.p.Stream(2), signalTexts[sig])
+		}
+		return status, false
+	}
 	select {
 	case <-p.Done():
-		status, _ = p.Status()
-		return status, false
+		return ended()
 	default:
 	}
 	for {
 		select {
 		case <-p.Done():
-			status, _ = p.Status()
-			return status, false
+			return ended()
 		case <-s.p.Notify():
 			return 128 + int(kernel.SIGINT), true
 		case <-s.p.Dying():
@@ -176,14 +181,6 @@ func (s *Shell) wait(args []string) int {
 func (s *Shell) killJobs(args []string) int {
 	rest := args[1:]
 	sig := kernel.SIGTERM
-	if len(rest) > 0 && rest[0] == "-l" {
-		for n := kernel.Signal(1); n < 32; n++ {
-			if name, ok := signalNames[n]; ok {
-				s.printf("%2d) %s\n", int(n), name)
-			}
-		}
-		return 0
-	}
 	if len(rest) > 0 && strings.HasPrefix(rest[0], "-") && rest[0] != "--" {
 		name := rest[0][1:]
 		rest = rest[1:]
@@ -192,7 +189,7 @@ func (s *Shell) killJobs(args []string) int {
 		}
 		n, ok := signalNumber(name)
 		if !ok {
-			s.errorf("bad signal name '%s'", name)
+			s.plainf("bad signal name '%s'", name)
 			return 1
 		}
 		sig = n
@@ -201,7 +198,7 @@ func (s *Shell) killJobs(args []string) int {
 		rest = rest[1:]
 	}
 	if len(rest) == 0 {
-		s.errorf("you need to specify whom to kill")
+		s.plainf("you need to specify whom to kill")
 		return 1
 	}
 	failed := 0
@@ -226,12 +223,12 @@ func (s *Shell) killJobs(args []string) int {
 		}
 		pid, err := strconv.Atoi(spec)
 		if err != nil {
-			s.errorf("invalid number '%s'", spec)
+			s.plainf("invalid number '%s'", spec)
 			failed++
 			continue
 		}
 		if err := s.p.K.Kill(pid, sig); err != nil {
-			s.errorf("can't kill pid %d: %v", pid, err)
+			s.plainf("can't kill pid %d: %v", pid, err)
 			failed++
 		}
 	}

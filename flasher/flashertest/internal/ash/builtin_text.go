@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
@@ -15,7 +14,7 @@ import (
 func (s *Shell) write(text string) int {
 	if _, err := io.WriteString(s.p.Stream(1), text); err != nil && err != kernel.EINTR {
 		if err != kernel.EPIPE {
-			s.errorf("write error: %v", err)
+			s.plainf("write error: %v", err)
 		}
 		return 1
 	}
@@ -182,7 +181,7 @@ func (f *formatter) directive(format string, i int) int {
 		i++
 	}
 	if i == len(format) {
-		f.s.errorf("%s: invalid format", format)
+		f.s.plainf("%s: invalid format", format)
 		f.status, f.stop = 1, true
 		return i
 	}
@@ -204,7 +203,7 @@ func (f *formatter) directive(format string, i int) int {
 		}
 		f.out.WriteString(sprint(spec+string(c), n))
 	default:
-		f.s.errorf("%s: invalid format", format)
+		f.s.plainf("%s: invalid format", format)
 		f.status, f.stop = 1, true
 	}
 	return i
@@ -219,7 +218,7 @@ func (f *formatter) number(v string) int64 {
 	}
 	n, err := strconv.ParseInt(v, 0, 64)
 	if err != nil {
-		f.s.errorf("invalid number '%s'", v)
+		f.s.plainf("invalid number '%s'", v)
 		f.status = 1
 	}
 	return n
@@ -321,22 +320,54 @@ func (s *Shell) read(args []string) int {
 	if len(args) == 0 {
 		args = []string{"REPLY"}
 	}
-	fields := expand.ReadFields(s.readConfig(), line.String(), len(args), raw)
+	rest := line.String()
 	for i, name := range args {
-		v := ""
-		if i < len(fields) {
-			v = fields[i]
-		}
-		if !s.set(name, v) {
+		var v string
+		if v, rest = s.cutField(rest, raw, i == len(args)-1); !s.set(name, v) {
 			return 2
 		}
 	}
 	return status
 }
 
-// readConfig is a configuration that ReadFields has prepared.
-func (s *Shell) readConfig() *expand.Config {
-	c := s.config()
-	expand.Literal(c, &syntax.Word{Parts: []syntax.WordPart{&syntax.Lit{Value: "x"}}})
-	return c
+// cutField takes the first field off a line that was read; the last variable
+// gets all that is left, without white space around it.
+func (s *Shell) cutField(line string, raw, last bool) (field, rest string) {
+	ifs := " \t\n"
+	if set := s.vars["IFS"]; set.set {
+		ifs = set.value
+	}
+	white := func(c byte) bool {
+		return (c == ' ' || c == '\t' || c == '\n') && strings.IndexByte(ifs, c) >= 0
+	}
+	for line != "" && white(line[0]) {
+		line = line[1:]
+	}
+	var b []byte
+	keep := 0 // bytes that a backslash protects from being cut off the end
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case !raw && c == '\\':
+			if i++; i < len(line) {
+				b = append(b, line[i])
+				keep = len(b)
+			}
+		case !last && strings.IndexByte(ifs, c) >= 0:
+			i++
+			for blank := white(c); i < len(line) && (white(line[i]) || blank && strings.IndexByte(ifs, line[i]) >= 0); i++ {
+				blank = blank && white(line[i])
+			}
+			return string(b), line[i:]
+		default:
+			b = append(b, c)
+		}
+	}
+	for len(b) > keep && white(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	// One delimiter at the end of the last field counts for nothing.
+	if last && len(b) > keep && strings.IndexByte(ifs, b[len(b)-1]) >= 0 && strings.Count(string(b), string(b[len(b)-1])) == 1 {
+		b = b[:len(b)-1]
+	}
+	return string(b), ""
 }

@@ -3,7 +3,6 @@ package ash
 import (
 	"strings"
 
-	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -25,7 +24,7 @@ func (s *Shell) stmt(st *syntax.Stmt) {
 	if s.stopped() || s.noExec {
 		return
 	}
-	s.line = int(st.Pos().Line())
+	s.line = s.base + int(st.Pos().Line())
 	if st.Background {
 		s.background(st)
 		return
@@ -201,7 +200,7 @@ func (s *Shell) forClause(c *syntax.ForClause) {
 	}
 	items := s.params
 	if it.InPos.IsValid() {
-		if items, ok = s.fields(it.Items); !ok {
+		if items, ok = s.words(it.Items); !ok {
 			return
 		}
 	}
@@ -226,11 +225,11 @@ func (s *Shell) caseClause(c *syntax.CaseClause) {
 	}
 	for _, item := range c.Items {
 		for _, w := range item.Patterns {
-			pat, err := expand.Pattern(s.config(), w)
+			pat, err := s.one(w)
 			if !s.expanded(err) {
 				return
 			}
-			if match(pat, word) {
+			if pat.match(word) {
 				s.status = 0
 				s.stmts(item.Stmts)
 				return
@@ -256,7 +255,9 @@ func (s *Shell) simple(st *syntax.Stmt) {
 		call = &syntax.CallExpr{}
 	}
 	s.subst = 0
-	args, ok := s.fields(call.Args)
+	replace := s.replace
+	s.replace = false
+	args, ok := s.words(call.Args)
 	if !ok {
 		return
 	}
@@ -278,13 +279,15 @@ func (s *Shell) simple(st *syntax.Stmt) {
 		s.status = s.subst
 		return
 	}
-	s.call(args, call.Assigns, st.Redirs)
+	s.call(args, call.Assigns, st.Redirs, replace)
 }
 
 // special builtins keep their assignments, and an error in them is fatal.
 const special = " . : break continue eval exec exit export readonly return set shift times trap unset "
 
-func (s *Shell) call(args []string, assigns []*syntax.Assign, redirs []*syntax.Redirect) {
+// call runs a function, a builtin or a program; a program takes the shell's
+// place where replace is set.
+func (s *Shell) call(args []string, assigns []*syntax.Assign, redirs []*syntax.Redirect, replace bool) {
 	name := args[0]
 	isSpecial := strings.Contains(special, " "+name+" ")
 	body, isFunc := s.funcs[name]
@@ -293,7 +296,7 @@ func (s *Shell) call(args []string, assigns []*syntax.Assign, redirs []*syntax.R
 	}
 	builtin, isBuiltin := s.builtins[name]
 	if !isFunc && !isBuiltin {
-		s.external(args, assigns, redirs)
+		s.external(args, assigns, redirs, replace)
 		return
 	}
 	undo, ok := s.redirect(redirs)
@@ -327,9 +330,7 @@ func (s *Shell) call(args []string, assigns []*syntax.Assign, redirs []*syntax.R
 		return
 	}
 	command := s.command
-	if s.command = name; name == "eval" || name == "." {
-		s.command = command
-	}
+	s.command, s.outer = name, command
 	s.status = builtin(s, args)
 	s.command = command
 }

@@ -12,6 +12,7 @@ import (
 // interact reads commands from standard input until its end.
 func (s *Shell) interact() int {
 	tty := s.p.K.TTY
+	s.prompted = s.interactive
 	if s.interactive {
 		s.p.Catch(kernel.SIGINT, true)
 		for _, sig := range []kernel.Signal{kernel.SIGQUIT, kernel.SIGTERM, kernel.SIGTSTP} {
@@ -24,6 +25,9 @@ func (s *Shell) interact() int {
 			tty.SetForeground(s.p.PID)
 			defer func() { tty.SetForeground(before) }()
 		}
+	}
+	if s.interactive {
+		s.printf("%s", banner)
 	}
 	in := &input{s: s, buf: make([]byte, 1023)}
 	for {
@@ -43,28 +47,34 @@ func (s *Shell) interact() int {
 			return s.finish()
 		case err == kernel.EINTR && s.interactive && !s.dead():
 			in.pending = nil
-			if s.traps["INT"] == "" {
-				s.p.Caught()
-			}
-			s.status = 130
-			s.printf("\n")
+			s.interrupt()
 			continue
 		case err != nil && err != io.EOF:
 			return s.finish()
 		}
 		s.line = 0
 		s.source(text)
-		if s.interactive && s.interrupted() {
-			s.p.Caught()
-			s.status = 130
-			s.flow = onward
-			s.printf("\n")
+		if s.interrupted() {
+			s.interrupt()
 		}
 		if s.flow == aborting {
 			s.flow = onward
 		}
 	}
 }
+
+// interrupt goes on after Ctrl-C.
+func (s *Shell) interrupt() {
+	s.p.Renew()
+	if s.traps["INT"] == "" {
+		s.p.Caught()
+	}
+	s.status, s.flow = 130, onward
+	s.printf("\n")
+}
+
+// banner is what an interactive shell says first.
+const banner = "\n\nBusyBox v1.35.0 (simulated) built-in shell (ash)\nEnter 'help' for a list of built-in commands.\n\n"
 
 // interrupted reports whether Ctrl-C has ended the present line.
 func (s *Shell) interrupted() bool {
@@ -84,10 +94,7 @@ func (in *input) command() (string, error) {
 	var text strings.Builder
 	prompt := "PS1"
 	for {
-		if in.s.interactive && len(in.pending) == 0 {
-			in.s.printf("%s", in.s.prompt(prompt))
-		}
-		line, err := in.line()
+		line, err := in.line(prompt)
 		if err != nil && err != io.EOF {
 			return "", err
 		}
@@ -116,8 +123,9 @@ func complete(text string) bool {
 	return true
 }
 
-// line returns the next line with its line feed.
-func (in *input) line() (string, error) {
+// line returns the next line with its line feed. Each piece of at most 1023
+// characters that is read from a terminal is asked for with a prompt.
+func (in *input) line(prompt string) (string, error) {
 	for {
 		if i := strings.IndexByte(string(in.pending), '\n'); i >= 0 {
 			line := string(in.pending[:i+1])
@@ -128,6 +136,9 @@ func (in *input) line() (string, error) {
 			line := string(in.pending)
 			in.pending = nil
 			return line, io.EOF
+		}
+		if in.s.interactive {
+			in.s.printf("%s", in.s.prompt(prompt))
 		}
 		n, err := in.s.p.Stream(0).Read(in.buf)
 		in.pending = append(in.pending, in.buf[:n]...)

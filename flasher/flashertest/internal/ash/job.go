@@ -97,7 +97,10 @@ func (s *Shell) await(c *kernel.Process) int {
 			status, sig := c.Status()
 			switch {
 			case sig == kernel.SIGINT && s.interactive:
-				s.flow = aborting
+				// The terminal has told the job only.
+				if s.p.Signal(sig); s.traps["INT"] == "" {
+					s.flow = aborting
+				}
 			case sig != 0 && sig != kernel.SIGINT && sig != kernel.SIGPIPE:
 				fmt.Fprintln(s.p.Stream(2), signalTexts[sig])
 			}
@@ -114,7 +117,7 @@ func (s *Shell) await(c *kernel.Process) int {
 func (s *Shell) suspended(procs []*kernel.Process, what syntax.Node) {
 	j := s.addJob(procs, what)
 	j.stopped = true
-	fmt.Fprintf(s.p.Stream(2), "\n[%d]+  Stopped                    %s\n", j.number, j.text)
+	fmt.Fprintf(s.p.Stream(2), "[%d]+  Stopped                    %s\n", j.number, j.text)
 	s.status = 128 + int(kernel.SIGTSTP)
 }
 
@@ -210,13 +213,12 @@ func rejoin(list []*syntax.Stmt) syntax.Command {
 	return &syntax.BinaryCmd{Op: syntax.Pipe, X: list[0], Y: &syntax.Stmt{Cmd: rejoin(list[1:])}}
 }
 
-// external runs a program.
-func (s *Shell) external(args []string, assigns []*syntax.Assign, redirs []*syntax.Redirect) {
+// external runs a program, in a child or in the shell's place.
+func (s *Shell) external(args []string, assigns []*syntax.Assign, redirs []*syntax.Redirect, replace bool) {
 	p := s.p
-	if !s.replace {
+	if !replace {
 		p = s.spawn(nil, true)
 	}
-	s.replace = false
 	forked := p != s.p
 	give := func(status int) {
 		if forked {

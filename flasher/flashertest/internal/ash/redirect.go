@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
@@ -123,11 +122,19 @@ func (s *Shell) duplicate(r *syntax.Redirect, fd int, p *kernel.Process) bool {
 func (s *Shell) hereDocument(r *syntax.Redirect, fd int, p *kernel.Process) bool {
 	var text string
 	if r.Hdoc != nil {
-		var err error
+		body := r.Hdoc
 		if r.Op == syntax.DashHdoc {
-			text, err = s.dashDocument(r.Hdoc)
+			body = withoutTabs(body)
+		}
+		var err error
+		if quotedWord(r.Word) {
+			for _, part := range body.Parts {
+				if lit, ok := part.(*syntax.Lit); ok {
+					text += lit.Value
+				}
+			}
 		} else {
-			text, err = expand.Document(s.config(), r.Hdoc)
+			text, err = s.document(body)
 		}
 		if !s.expanded(err) {
 			return false
@@ -148,12 +155,24 @@ func (s *Shell) hereDocument(r *syntax.Redirect, fd int, p *kernel.Process) bool
 	return true
 }
 
-// dashDocument takes the leading tabs off each line.
-func (s *Shell) dashDocument(w *syntax.Word) (string, error) {
+// quotedWord reports whether any of a word is quoted.
+func quotedWord(w *syntax.Word) bool {
+	for _, part := range w.Parts {
+		if lit, ok := part.(*syntax.Lit); !ok || strings.Contains(lit.Value, `\`) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutTabs takes the leading tabs off each line.
+func withoutTabs(w *syntax.Word) *syntax.Word {
+	out := &syntax.Word{}
 	start := true
 	for _, part := range w.Parts {
 		lit, ok := part.(*syntax.Lit)
 		if !ok {
+			out.Parts = append(out.Parts, part)
 			start = false
 			continue
 		}
@@ -163,8 +182,8 @@ func (s *Shell) dashDocument(w *syntax.Word) (string, error) {
 				lines[i] = strings.TrimLeft(line, "\t")
 			}
 		}
-		lit.Value = strings.Join(lines, "")
+		out.Parts = append(out.Parts, &syntax.Lit{Value: strings.Join(lines, "")})
 		start = strings.HasSuffix(lit.Value, "\n")
 	}
-	return expand.Document(s.config(), w)
+	return out
 }

@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
-	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
@@ -50,6 +50,7 @@ type Shell struct {
 	traps  map[string]string
 
 	interactive bool // prompts
+	prompted    bool // is an interactive shell or a subshell of one
 	control     bool // gives jobs groups of their own
 	errExit     bool
 	noUnset     bool
@@ -72,7 +73,9 @@ type Shell struct {
 	trapped bool
 	optAt   int    // getopts: place in the word
 	line    int    // of the command, for messages
+	base    int    // lines of the text that were cut off before the present one
 	command string // builtin that complains
+	outer   string // the one that has called it
 	root    *kernel.Process
 }
 
@@ -239,109 +242,43 @@ func (s *Shell) printf(format string, args ...any) error {
 	return err
 }
 
-// errorf prints one of the shell's own messages.
-func (s *Shell) errorf(format string, args ...any) {
-	where := s.arg0 + ": "
-	if s.command != "" && s.command != s.arg0 {
-		where += s.command + ": "
-	}
-	if !s.interactive && s.line > 0 {
-		where += fmt.Sprintf("line %d: ", s.line)
-	}
-	fmt.Fprintf(s.p.Stream(2), "%s%s\n", where, fmt.Sprintf(format, args...))
-}
-
-// fail is errorf for what ends a script, and the line in an interactive shell.
-func (s *Shell) fail(status int, format string, args ...any) {
-	s.errorf(format, args...)
-	s.status = status
-	if s.interactive {
-		s.flow = aborting
-	} else {
-		s.flow = exiting
-	}
-}
-
-// source runs a text, command by command.
+// source runs a text. Where it is not correct, what is complete before the
+// mistake is run first.
 func (s *Shell) source(text string) {
-	lines := s.line
-	err := newParser().Stmts(strings.NewReader(text), func(st *syntax.Stmt) bool {
-		s.stmt(st)
-		return !s.stopped()
-	})
-	if err != nil && !s.stopped() {
-		s.syntaxError(text, err)
+	line, base := s.line, s.base
+	defer func() { s.line, s.base = line, base }()
+	s.base = 0
+	f, err := newParser().Parse(strings.NewReader(text), "")
+	if err == nil {
+		s.stmts(f.Stmts)
+		return
 	}
-	s.line = lines
+	var chunk strings.Builder
+	read := 0
+	for l := range strings.Lines(text) {
+		chunk.WriteString(l)
+		read++
+		f, err := newParser().Parse(strings.NewReader(chunk.String()), "")
+		switch {
+		case err == nil && complete(chunk.String()):
+			s.stmts(f.Stmts)
+			if s.stopped() {
+				return
+			}
+			s.base = read
+			chunk.Reset()
+		case err != nil && complete(chunk.String()):
+			s.syntaxError(chunk.String(), err)
+			return
+		}
+	}
+	if chunk.Len() > 0 {
+		_, err := newParser().Parse(strings.NewReader(chunk.String()), "")
+		s.syntaxError(chunk.String(), err)
+	}
 }
 
 func newParser() *syntax.Parser { return syntax.NewParser(syntax.Variant(syntax.LangPOSIX)) }
-
-// syntaxError complains in ash's words.
-func (s *Shell) syntaxError(text string, err error) {
-	what := err.Error()
-	var pe syntax.ParseError
-	var le syntax.LangError
-	var pos syntax.Pos
-	switch {
-	case errors.As(err, &pe):
-		pos = pe.Pos
-	case errors.As(err, &le):
-		pos = le.Pos
-	}
-	switch {
-	case strings.Contains(what, "without closing quote"):
-		what = "unterminated quoted string"
-	case syntax.IsIncomplete(err):
-		what = "unexpected end of file"
-		if tok := expecting(err); tok != "" {
-			what += ` (expecting "` + tok + `")`
-		}
-	case pos.IsValid() && int(pos.Offset()) < len(text):
-		what = "unexpected " + tokenAt(text[pos.Offset():])
-	}
-	line := s.line
-	if pos.IsValid() {
-		s.line = int(pos.Line())
-	}
-	command := s.command
-	s.command = ""
-	s.fail(2, "syntax error: %s", what)
-	s.line, s.command = line, command
-}
-
-// expecting finds the reserved word that the parser wanted.
-func expecting(err error) string {
-	for _, tok := range []string{"then", "fi", "do", "done", "esac", "}", ")"} {
-		if strings.Contains(err.Error(), `end with "`+tok+`"`) || strings.Contains(err.Error(), "matching "+tok) ||
-			strings.Contains(err.Error(), `followed by "`+tok+`"`) {
-			return tok
-		}
-	}
-	return ""
-}
-
-// tokenAt quotes the token at the start of text as ash does.
-func tokenAt(text string) string {
-	switch {
-	case text[0] == '\n':
-		return "newline"
-	case strings.HasPrefix(text, "&&"), strings.HasPrefix(text, "||"), strings.HasPrefix(text, ";;"):
-		return `"` + text[:2] + `"`
-	case strings.ContainsRune("&|;()", rune(text[0])):
-		return `"` + text[:1] + `"`
-	case text[0] == '<', text[0] == '>':
-		return "redirection"
-	}
-	end := strings.IndexAny(text, " \t\n&|;()<>")
-	if end < 0 {
-		end = len(text)
-	}
-	if w := text[:end]; syntax.IsKeyword(w) {
-		return `"` + w + `"`
-	}
-	return `word`
-}
 
 // runTraps runs what was asked for on the signals that have come.
 func (s *Shell) runTraps() {
@@ -365,64 +302,37 @@ func (s *Shell) runTraps() {
 	}
 }
 
-// environ shows the shell's variables to the expansion.
-type environ struct{ s *Shell }
-
-func (e environ) Get(name string) expand.Variable {
-	str := func(v string) expand.Variable {
-		return expand.Variable{Set: true, Kind: expand.String, Str: v}
-	}
-	s := e.s
+// param returns the value of a variable or a special parameter.
+func (s *Shell) param(name string) (v string, set bool) {
 	switch name {
 	case "@", "*":
-		return expand.Variable{Set: true, Kind: expand.Indexed, List: s.params}
+		return strings.Join(s.params, " "), len(s.params) > 0
 	case "#":
-		return str(fmt.Sprint(len(s.params)))
+		return fmt.Sprint(len(s.params)), true
 	case "?":
-		return str(fmt.Sprint(s.status))
+		return fmt.Sprint(s.status), true
 	case "$":
-		return str(fmt.Sprint(s.root.PID))
+		return fmt.Sprint(s.root.PID), true
 	case "!":
-		if s.lastBg == 0 {
-			return expand.Variable{}
-		}
-		return str(fmt.Sprint(s.lastBg))
+		return fmt.Sprint(s.lastBg), s.lastBg != 0
 	case "-":
-		return str(s.flags())
+		return s.flags(), true
 	case "0":
-		return str(s.arg0)
+		return s.arg0, true
 	case "PPID":
-		return str(fmt.Sprint(s.root.PPID))
+		return fmt.Sprint(s.root.PPID), true
 	case "LINENO":
-		return str(fmt.Sprint(s.line))
+		return fmt.Sprint(s.line), true
 	}
 	if name[0] >= '1' && name[0] <= '9' {
-		var n int
-		if _, err := fmt.Sscanf(name, "%d", &n); err == nil && n <= len(s.params) {
-			return str(s.params[n-1])
+		n, err := strconv.Atoi(name)
+		if err != nil || n > len(s.params) {
+			return "", false
 		}
-		return expand.Variable{}
+		return s.params[n-1], true
 	}
-	v := s.vars[name]
-	if !v.set {
-		return expand.Variable{Exported: v.exported, ReadOnly: v.readonly}
-	}
-	return expand.Variable{Set: true, Kind: expand.String, Str: v.value, Exported: v.exported, ReadOnly: v.readonly}
-}
-
-func (e environ) Set(name string, v expand.Variable) error {
-	if !v.IsSet() {
-		return e.s.unset(name)
-	}
-	return e.s.assign(name, v.String())
-}
-
-func (e environ) Each(f func(string, expand.Variable) bool) {
-	for name := range e.s.vars {
-		if !f(name, e.Get(name)) {
-			return
-		}
-	}
+	known := s.vars[name]
+	return known.value, known.set
 }
 
 var errReadonly = errors.New("is read only")

@@ -37,7 +37,7 @@ func (s *Shell) test(args []string) int {
 	args = args[1:]
 	if closing := map[string]string{"[": "]", "[[": "]]"}[name]; closing != "" {
 		if len(args) == 0 || args[len(args)-1] != closing {
-			s.errorf("missing %s", closing)
+			s.plainf("missing %s", closing)
 			return 2
 		}
 		args = args[:len(args)-1]
@@ -51,11 +51,7 @@ func (s *Shell) test(args []string) int {
 		t.err = t.args[0] + ": unknown operand"
 	}
 	if t.err != "" {
-		s.command = ""
-		line := s.line
-		s.line = 0
-		s.errorf("%s", t.err)
-		s.line = line
+		s.plainf("%s", t.err)
 		return 2
 	}
 	if v {

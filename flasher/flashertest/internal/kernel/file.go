@@ -33,6 +33,7 @@ const (
 	Create
 	Truncate
 	Exclusive
+	Direct // past the page cache: whole sectors only
 )
 
 // File is an open file. It may be used concurrently.

@@ -44,6 +44,13 @@ func (n *Inode) ModTime() time.Time {
 	return n.mtime
 }
 
+// Touch sets the time of the last change to now.
+func (n *Inode) Touch() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mtime = n.fs.k.Clock.Now()
+}
+
 // Size is the length of a regular file.
 func (n *Inode) Size() int64 {
 	n.mu.Lock()

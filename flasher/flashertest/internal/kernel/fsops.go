@@ -5,12 +5,14 @@ import (
 	"io"
 	"io/fs"
 	"strings"
-	"sync"
 )
 
 // Make makes a directory or a FIFO.
 func (f *FS) Make(p *Process, name string, mode fs.FileMode) error {
-	dir, last, n, _, err := f.walk(p, strings.TrimRight(name, "/"), false)
+	if trimmed := strings.TrimRight(name, "/"); trimmed != "" {
+		name = trimmed
+	}
+	dir, last, n, _, err := f.walk(p, name, false)
 	switch {
 	case err != nil:
 		return err
@@ -176,7 +178,6 @@ func (m *memory) truncate(size int64) {
 // textFile is an open file of /proc or /sys.
 type textFile struct {
 	p     *Process
-	mu    sync.Mutex
 	text  string
 	write func(p *Process, text string) error
 }

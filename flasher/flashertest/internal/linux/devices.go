@@ -32,7 +32,12 @@ func (s *System) devices() {
 	f := s.k.FS
 	const charDevice = fs.ModeDevice | fs.ModeCharDevice | 0o666
 	put := func(name string, major, minor int, d kernel.Driver) {
-		f.Put("/dev/"+name, f.Device(charDevice, major, minor, func(*kernel.Process, int) (kernel.Driver, error) { return d, nil }))
+		f.Put("/dev/"+name, f.Device(charDevice, major, minor, func(_ *kernel.Process, flags int) (kernel.Driver, error) {
+			if flags&kernel.Direct != 0 {
+				return nil, kernel.EINVAL
+			}
+			return d, nil
+		}))
 	}
 	zero := func(b []byte) (int, error) { clear(b); return len(b), nil }
 	put("null", 1, 3, char{read: func([]byte) (int, error) { return 0, io.EOF }})
@@ -84,7 +89,7 @@ func (b *blockDevice) open(start, size int64) func(*kernel.Process, int) (kernel
 		if flags&3 != kernel.ReadOnly && b.disk.ReadOnly() {
 			return nil, kernel.EROFS
 		}
-		return &block{b: b, start: start, size: size}, nil
+		return &block{b: b, start: start, size: size, direct: flags&kernel.Direct != 0}, nil
 	}
 }
 
@@ -92,6 +97,7 @@ func (b *blockDevice) open(start, size int64) func(*kernel.Process, int) (kernel
 type block struct {
 	b           *blockDevice
 	start, size int64
+	direct      bool
 }
 
 func (d *block) Seekable() bool  { return true }
@@ -101,7 +107,16 @@ func (d *block) ReadOnly() bool  { return d.b.disk.ReadOnly() }
 func (d *block) SectorSize() int { return 512 }
 func (d *block) Sync() error     { return d.b.disk.Sync() }
 
+// SetDirect is fcntl's: busybox's dd ends direct output before a part of a sector.
+func (d *block) SetDirect(on bool) { d.direct = on }
+
+// unaligned reports what direct I/O refuses.
+func (d *block) unaligned(n int, off int64) bool { return d.direct && (n%512 != 0 || off%512 != 0) }
+
 func (d *block) Read(_ context.Context, p []byte, off int64) (int, error) {
+	if d.unaligned(len(p), off) {
+		return 0, kernel.EINVAL
+	}
 	if off >= d.size {
 		return 0, io.EOF
 	}
@@ -112,7 +127,10 @@ func (d *block) Read(_ context.Context, p []byte, off int64) (int, error) {
 	}
 	if err != nil {
 		d.b.complain(d.start+off+int64(n), "0x0:(READ)")
-		if n > 0 { // the next read starts at the bad place and says so
+		switch {
+		case d.direct: // all or nothing
+			n = 0
+		case n > 0: // the next read starts at the bad place and says so
 			err = nil
 		}
 	}
@@ -120,6 +138,9 @@ func (d *block) Read(_ context.Context, p []byte, off int64) (int, error) {
 }
 
 func (d *block) Write(ctx context.Context, p []byte, off int64) (int, error) {
+	if d.unaligned(len(p), off) {
+		return 0, kernel.EINVAL
+	}
 	if off >= d.size && len(p) > 0 {
 		return 0, kernel.ENOSPC
 	}

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
-	"github.com/dutflash/dutflash/transport/image/internal/gpt"
+	"github.com/dutflash/dutflash/internal/gpt"
 )
 
 func FuzzParse(f *testing.F) {

@@ -49,46 +49,79 @@ func Parse(head []byte) (*Table, error) {
 	return parseMBR(head)
 }
 
-func parseGPT(head []byte, sector int) (*Table, error) {
+// header is what a GPT header says, its own checksum verified.
+type header struct {
+	raw           []byte
+	size          uint32
+	my, alternate uint64
+	entries       uint64 // sector
+	count, each   uint32
+
+	entriesCRC uint32
+}
+
+// parseHeader reads the header at the start of h, which was found in sector at.
+func parseHeader(h []byte, sector int, at uint64) (header, error) {
 	le := binary.LittleEndian
-	h := head[sector:]
-	t := &Table{Kind: "gpt", ID: guid(h[56:72]), SectorSize: int64(sector)}
-	size := le.Uint32(h[12:])
-	if size < 92 || size > uint32(sector) || int(size) > len(h) {
-		return t, fmt.Errorf("%w: GPT header of %d bytes", ErrDamaged, size)
+	hd := header{raw: h[:min(sector, len(h))], size: le.Uint32(h[12:])}
+	if hd.size < 92 || hd.size > uint32(sector) || int(hd.size) > len(h) {
+		return hd, fmt.Errorf("%w: GPT header of %d bytes", ErrDamaged, hd.size)
 	}
-	b := bytes.Clone(h[:size])
+	b := bytes.Clone(h[:hd.size])
 	clear(b[16:20])
 	if crc32.ChecksumIEEE(b) != le.Uint32(h[16:]) {
-		return t, fmt.Errorf("%w: wrong checksum of the GPT header", ErrDamaged)
+		return hd, fmt.Errorf("%w: wrong checksum of the GPT header", ErrDamaged)
 	}
-	start, count, each := le.Uint64(h[72:]), le.Uint32(h[80:]), le.Uint32(h[84:])
-	if start > uint64(len(head)/sector) || each < 128 || each > 4096 || count > 4096 {
-		return t, fmt.Errorf("%w: %d GPT entries of %d bytes at sector %d", ErrDamaged, count, each, start)
+	hd.my, hd.alternate = le.Uint64(h[24:]), le.Uint64(h[32:])
+	hd.entries, hd.count, hd.each = le.Uint64(h[72:]), le.Uint32(h[80:]), le.Uint32(h[84:])
+	hd.entriesCRC = le.Uint32(h[88:])
+	if hd.my != at {
+		return hd, fmt.Errorf("%w: the GPT header in sector %d says it is in sector %d", ErrDamaged, at, hd.my)
 	}
-	entries := head[int(start)*sector:]
-	if int(count)*int(each) > len(entries) {
-		return t, fmt.Errorf("%w: the GPT entries are cut off", ErrDamaged)
+	if hd.each < 128 || hd.each > 4096 || hd.count > 4096 {
+		return hd, fmt.Errorf("%w: %d GPT entries of %d bytes", ErrDamaged, hd.count, hd.each)
 	}
-	entries = entries[:count*each]
-	if crc32.ChecksumIEEE(entries) != le.Uint32(h[88:]) {
-		return t, fmt.Errorf("%w: wrong checksum of the GPT entries", ErrDamaged)
+	return hd, nil
+}
+
+func parseGPT(head []byte, sector int) (*Table, error) {
+	h := head[sector:]
+	t := &Table{Kind: "gpt", ID: guid(h[56:72]), SectorSize: int64(sector)}
+	hd, err := parseHeader(h, sector, 1)
+	if err != nil {
+		return t, err
 	}
-	for i := range int(count) {
-		e := entries[i*int(each):][:128]
+	if hd.entries > uint64(len(head)/sector) {
+		return t, fmt.Errorf("%w: GPT entries at sector %d", ErrDamaged, hd.entries)
+	}
+	return t, t.parseEntries(head[int(hd.entries)*sector:], hd)
+}
+
+// parseEntries reads the partitions; entries may be longer than they are.
+func (t *Table) parseEntries(entries []byte, hd header) error {
+	le := binary.LittleEndian
+	if int(hd.count)*int(hd.each) > len(entries) {
+		return fmt.Errorf("%w: the GPT entries are cut off", ErrDamaged)
+	}
+	entries = entries[:hd.count*hd.each]
+	if crc32.ChecksumIEEE(entries) != hd.entriesCRC {
+		return fmt.Errorf("%w: wrong checksum of the GPT entries", ErrDamaged)
+	}
+	for i := range int(hd.count) {
+		e := entries[i*int(hd.each):][:128]
 		if [16]byte(e) == [16]byte{} {
 			continue
 		}
 		first, last := le.Uint64(e[32:]), le.Uint64(e[40:])
 		if last < first || last >= 1<<50 {
-			return t, fmt.Errorf("%w: partition %d is from sector %d to %d", ErrDamaged, i+1, first, last)
+			return fmt.Errorf("%w: partition %d is from sector %d to %d", ErrDamaged, i+1, first, last)
 		}
 		t.Partitions = append(t.Partitions, Partition{
 			Number: i + 1, Label: label(e[56:128]), Type: guid(e[:16]), ID: guid(e[16:32]),
-			Offset: int64(first) * int64(sector), Size: int64(last-first+1) * int64(sector),
+			Offset: int64(first) * t.SectorSize, Size: int64(last-first+1) * t.SectorSize,
 		})
 	}
-	return t, nil
+	return nil
 }
 
 func parseMBR(head []byte) (*Table, error) {

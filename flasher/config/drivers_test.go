@@ -1,0 +1,69 @@
+package config_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/dutflash/dutflash/flasher/config"
+)
+
+// TestPowerDrivers gives each driver what it needs, and what it cannot take.
+func TestPowerDrivers(t *testing.T) {
+	for _, tc := range []struct{ power, says string }{
+		{"{type: command, on: a, off: b}", ""},
+		{"{type: gpio, chip: gpiochip0, line: RELAY1, active_low: true, settle: 500ms}", ""},
+		{"{type: gpio, line: 3}", "gpio"},
+		{"{type: http, on: {url: http://s/on}, off: {method: POST, url: http://s/off, body: x}, state: {url: http://s, on: ON, off: OFF}, user: u, password: p}", ""},
+		{"{type: http, on: {url: http://s/on}}", "http"},
+		{"{type: http, on: {url: http://s/on}, off: {url: http://s/off}, cacert: none.pem}", "cacert: open none.pem"},
+		{"{type: manual, board: left one}", ""},
+		{"{type: qemu, qmp: unix:/run/b.qmp}", ""},
+		{"{type: qemu}", "qemu"},
+		{"{type: relay, port: /dev/ttyUSB1, relay: 2}", ""},
+		{"{type: relay, port: /dev/ttyUSB1, relay: 0}", "relay"},
+		{"{type: shelly, address: 10.0.0.9, channel: 1, user: admin, password: p}", ""},
+		{"{type: shelly}", "shelly"},
+		{"{type: snmp, address: pdu, make: apc, outlet: 4, community: private}", ""},
+		{"{type: snmp, address: pdu, make: raritan, outlet: 4, version: 3, user: lab, auth: SHA, auth_key: 12345678}", ""},
+		{"{type: snmp, address: pdu, make: apx, outlet: 4}", `make: unknown make of PDU "apx"; did you mean "apc"?`},
+		{"{type: snmp, address: pdu, make: apc, outlet: 4, version: 4}", `version: "4" is none of 1, 2c and 3`},
+		{"{type: tasmota, address: 10.0.0.9}", ""},
+		{"{type: tasmota, broker: mqtt://b, topic: plug3}", ""},
+		{"{type: tasmota, address: 10.0.0.9, broker: mqtt://b}", "it needs an address (HTTP), or a broker and a topic (MQTT)"},
+		{"{type: ykush, serial: YK112233, port: 1}", ""},
+		{"{type: ykush, serial: YK112233, port: 9}", "port"},
+		{"{type: ykush, serial: YK112233, prot: 1}", `unknown key "prot"; did you mean "port"?`},
+	} {
+		t.Run(tc.power, func(t *testing.T) {
+			_, err := config.Parse(fmt.Appendf(nil, "boards:\n  a:\n    board: rcar-s4\n    serial: /dev/ttyUSB0\n    power: %s\n", tc.power))
+			if tc.says == "" && err != nil || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("got %v, want %q", err, tc.says)
+			}
+		})
+	}
+}
+
+func TestExporterPowerDrivers(t *testing.T) {
+	for _, tc := range []struct{ kind, config, says string }{
+		{"snmp.driver.SNMPServer", `{host: pdu.mgmt.com, user: labuser, plug: 32, port: 161, oid: "1.3.6.1.4.1.13742.6.4.1.2.1.2.1", auth_protocol: NONE, auth_key: null, priv_protocol: NONE, priv_key: null, timeout: 5.0}`, ""},
+		{"snmp.driver.SNMPServer", `{host: pdu, user: u, plug: 3, oid: ".1.3.6.1.4.1.1", auth_protocol: SHA, auth_key: 12345678}`, ""},
+		{"snmp.driver.SNMPServer", `{user: u}`, "it has no host"},
+		{"tasmota.driver.TasmotaPower", `{host: b, port: 8883, cmnd_topic: cmnd/tasmota_1/POWER, stat_topic: stat/tasmota_1/POWER, username: u, password: p}`, ""},
+		{"tasmota.driver.TasmotaPower", `{host: b, tls: false, cmnd_topic: cmnd/rack7/POWER2, stat_topic: s}`, ""},
+		{"tasmota.driver.TasmotaPower", `{host: b, cmnd_topic: rack, stat_topic: s}`, `cmnd_topic: "rack" is not cmnd/TOPIC/POWER`},
+		{"tasmota.driver.TasmotaPower", `{host: b, transport: websockets, cmnd_topic: cmnd/a/POWER, stat_topic: s}`, "only tcp"},
+		{"http_power.driver.HttpPower", `{name: plug, power_on: {url: "http://p/on"}, power_off: {url: "http://p/off", method: POST}, auth: {basic: {user: u, password: p}}}`, ""},
+		{"http_power.driver.HttpPower", `{power_on: {url: "http://p/on"}}`, "need a url each"},
+		{"yepkit.driver.Ykush", `{serial: YK1, port: all}`, `port: "all" is no number`},
+	} {
+		t.Run(tc.kind+" "+tc.says, func(t *testing.T) {
+			text := strings.Replace(seedExporter, "jumpstarter_driver_yepkit.driver.Ykush", "jumpstarter_driver_"+tc.kind, 1)
+			text = text[:strings.LastIndex(text, "    config:")] + "    config: " + tc.config + "\n"
+			_, err := config.Parse([]byte(text))
+			if tc.says == "" && err != nil || tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)) {
+				t.Errorf("got %v, want %q", err, tc.says)
+			}
+		})
+	}
+}

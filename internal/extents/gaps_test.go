@@ -1,0 +1,97 @@
+package extents_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/dutflash/dutflash/internal/extents"
+	"github.com/dutflash/dutflash/internal/testtool"
+)
+
+// pieces cuts an image at offsets and lengths that no whole MiB divides, as a
+// block map does, with gaps between.
+func pieces(image []byte) []extents.Chunk {
+	var chunks []extents.Chunk
+	for _, p := range [][2]int{
+		{0, 4096}, {8192, mib - 8192}, {mib, mib}, {2*mib + 4096, 5 * mib}, {7*mib + 4096, 3*mib + 512},
+		{12 * mib, mib}, {13*mib + 512, 1024}, {15 * mib, len(image) - 15*mib},
+	} {
+		b := image[p[0] : p[0]+p[1]]
+		chunks = append(chunks, extents.Chunk{
+			Offset: int64(p[0]), Size: int64(p[1]), SHA256: sha256.Sum256(b), Zero: len(bytes.Trim(b, "\x00")) == 0,
+		})
+	}
+	return chunks
+}
+
+// TestScriptLeavesGaps runs the script on a disk of other data, on a busybox with
+// and on one without byte positions in dd.
+func TestScriptLeavesGaps(t *testing.T) {
+	busybox := testtool.Need(t, "busybox", "apt-get install busybox-static")
+	image := noise(16*mib+777, mib, func(i int) bool { return i != 12 })
+	chunks := pieces(image)
+	before := bytes.Repeat([]byte{0xa5}, 20*mib)
+	want := bytes.Clone(before)
+	var total int64
+	for _, c := range chunks {
+		copy(want[c.Offset:], image[c.Offset:c.Offset+c.Size])
+		total += c.Size
+	}
+	for _, tc := range []struct {
+		name   string
+		script []byte
+	}{
+		{"bytes", extents.Script()},
+		{"blocks", bytes.Replace(extents.Script(), []byte("iflag=skip_bytes,count_bytes oflag=seek_bytes"), []byte("iflag=unknown"), 1)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			disk := filepath.Join(t.TempDir(), "disk")
+			if err := os.WriteFile(disk, before, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, written := range []int64{total, 0} { // the second time it is all there
+				p, err := extents.New(extents.Config{Chunks: chunks})
+				if err != nil {
+					t.Fatal(err)
+				}
+				srv := httptest.NewServer(p.Handler(bytes.NewReader(image)))
+				defer srv.Close()
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "reader", "writer")
+				cmd.Stdin = bytes.NewReader(tc.script)
+				cmd.Env = []string{"PATH="}
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("script: %v\n%s", err, out)
+				}
+				if s := p.Stats(); p.Err() != nil || s.Total != total || s.Proved != total || s.Written != written {
+					t.Errorf("%+v, %v; want %d written and %d proved", s, p.Err(), written, total)
+				}
+				if got, err := os.ReadFile(disk); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("the disk is not what it was with the pieces in it (%v)", err)
+				}
+			}
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for name, chunks := range map[string][]extents.Chunk{
+		"none":       nil,
+		"overlap":    {{Offset: 0, Size: 1024}, {Offset: 512, Size: 512}},
+		"odd offset": {{Offset: 100, Size: 512}},
+		"empty":      {{Offset: 0, Size: 0}},
+		"backwards":  {{Offset: 1024, Size: 512}, {Offset: 0, Size: 512}},
+	} {
+		if _, err := extents.New(extents.Config{Chunks: chunks}); err == nil {
+			t.Errorf("%s: not refused", name)
+		}
+	}
+}

@@ -1,0 +1,15 @@
+package uboot
+
+import "io"
+
+// WithMarkerSource replaces the random numbers that markers are made of, so that
+// a recorded session can be played back.
+func WithMarkerSource(r io.Reader) Option {
+	return func(c *config) error {
+		c.random = r
+		return nil
+	}
+}
+
+// Assume makes a session that has been at the prompt for a while.
+func (s *Session) Assume(prompt string, hush bool) { s.prompt, s.hush = prompt, hush }
