@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/internal/testtool"
@@ -241,5 +242,29 @@ func TestPartsRefused(t *testing.T) {
 			}
 			t.Log(err)
 		})
+	}
+}
+
+// TestTablePutBackAfterReset: a preflash command wipes the table, and the board
+// resets before it is put back. The retry finds no table and knows the old one.
+func TestTablePutBackAfterReset(t *testing.T) {
+	r, second := twoDisks(t)
+	sgdisk(t, r.disk, "-n1:2048:+8M", "-c1:boot")
+	before := sgdisk(t, r.disk, "-p")
+	writeAt(t, second, []byte("once"), 0)
+	f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{Preflash: []string{
+		"dd if=/dev/zero of=/dev/vda bs=512 count=34 conv=fsync",
+		`if [ "$(head -c 4 /dev/vdb)" = once ]; then echo done | dd of=/dev/vdb conv=fsync,notrunc; echo b >/proc/sysrq-trigger; sleep 60; fi`,
+	}}), flasher.WithRetryWait(time.Millisecond))
+	boot := testImage(3 * mib)
+	res, err := f.Flash(t.Context(), imageFile(t, "boot.img", boot), flasher.WithPartition("boot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Attempts) == 0 || res.Attempts[0].Step != flasher.StepPreflash || res.SHA256 != sha256Hex(boot) {
+		t.Errorf("result %+v", res)
+	}
+	if out := sgdisk(t, r.disk, "-v"); !strings.Contains(out, "No problems found") || sgdisk(t, r.disk, "-p") != before {
+		t.Errorf("sgdisk -v:\n%s", out)
 	}
 }
