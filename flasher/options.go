@@ -270,12 +270,14 @@ func UseKernel(ref string) Option {
 	return func(c *config) error { c.overrides.Kernel = ref; return nil }
 }
 
-// UseInitram is [UseKernel] for the initramfs.
+// UseInitram is [UseKernel] for the initramfs. The manifest must have one, as
+// its address is used; with a FIT, which has its own, it is refused.
 func UseInitram(ref string) Option {
 	return func(c *config) error { c.overrides.Initram = ref; return nil }
 }
 
-// UseDTB is [UseKernel] for the DTB of the variant in use.
+// UseDTB is [UseKernel] for the DTB of the variant in use. With a FIT, choose a
+// variant whose boot command takes a DTB from RAM; the error names those.
 func UseDTB(ref string) Option {
 	return func(c *config) error { c.overrides.DTB = ref; return nil }
 }
