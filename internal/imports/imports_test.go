@@ -51,7 +51,7 @@ var rules = map[string]struct{ ours, modules []string }{
 			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", // what a dump was compressed with on the board
 		},
 	},
-	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/ulikunitz/xz"}},
+	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
 		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/manual", "power/qemu",
 			"power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/ykush", "transport/image", "transport/serial", "uboot"},

@@ -10,7 +10,9 @@ import (
 	"io"
 	"strings"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+	"github.com/ulikunitz/xz/lzma"
 
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
 )
@@ -221,6 +223,8 @@ func packTools() map[string]func(*call, []string) int {
 		"gzip gunzip zcat":    func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
 		"xz unxz xzcat":       func(r io.Reader) (io.Reader, error) { return xz.NewReader(r) },
 		"bzip2 bunzip2 bzcat": func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil },
+		"lzma unlzma lzcat":   func(r io.Reader) (io.Reader, error) { return lzma.NewReader(r) },
+		"zstd unzstd zstdcat": func(r io.Reader) (io.Reader, error) { return zstd.NewReader(r, zstd.WithDecoderConcurrency(1)) },
 	} {
 		for i, n := range strings.Fields(name) {
 			t[n] = unpack(n, open, i == 0)

@@ -52,7 +52,7 @@ func xargs(c *call, args []string) int {
 // run runs another program with this one's descriptors and waits for it.
 func (c *call) run(args []string) int {
 	child := c.Fork()
-	child.Args = args
+	child.Become(args, child.Env)
 	path := args[0]
 	if !strings.Contains(path, "/") {
 		for dir := range strings.SplitSeq(c.Env["PATH"]+":/sbin:/usr/sbin:/bin:/usr/bin", ":") {
@@ -140,7 +140,7 @@ func (c *call) become(args []string) int {
 		}
 		return 126
 	}
-	c.Args = args
+	c.Become(args, c.Env)
 	return program(c.Process)
 }
 

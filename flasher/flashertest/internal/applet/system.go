@@ -130,7 +130,7 @@ func dmesg(c *call, args []string) int {
 func ps(c *call, _ []string) int {
 	c.printf("PID   USER     COMMAND\n")
 	for _, p := range c.K.Processes() {
-		c.printf("%5d root     %s\n", p.PID, strings.Join(p.Args, " "))
+		c.printf("%5d root     %s\n", p.PID, strings.Join(p.Command(), " "))
 	}
 	return 0
 }

@@ -98,7 +98,7 @@ func (s *Shell) exec(args []string) int {
 		}
 		return status
 	}
-	s.p.Args, s.p.Env = args[1:], s.exported()
+	s.p.Become(args[1:], s.exported())
 	status = program(s.p)
 	s.flow = exiting
 	delete(s.traps, "EXIT")

@@ -91,7 +91,7 @@ func (s *Shell) flags() string {
 	for _, f := range []struct {
 		on bool
 		c  string
-	}{{s.noUnset, "u"}, {s.trace, "x"}, {s.prompted, "s"}, {s.noExec, "n"}, {s.prompted && s.p.K.TTY.Control(), "m"}, {s.prompted, "i"}, {s.noGlob, "f"}, {s.errExit, "e"}} {
+	}{{s.noUnset, "u"}, {s.trace, "x"}, {s.prompted, "s"}, {s.noExec, "n"}, {s.monitor, "m"}, {s.prompted, "i"}, {s.noGlob, "f"}, {s.errExit, "e"}} {
 		if f.on {
 			out += f.c
 		}
@@ -113,6 +113,7 @@ func (s *Shell) setFlag(c byte, on bool) bool {
 		s.noExec = on
 	case 'm':
 		s.control = on && s.p.K.TTY.Control()
+		s.monitor, s.chosen = s.control, true
 	default:
 		return false
 	}

@@ -3,6 +3,7 @@ package ash
 import (
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"mvdan.cc/sh/v3/syntax"
 
@@ -15,18 +16,21 @@ func (s *Shell) interact() int {
 	s.prompted = s.interactive
 	if s.interactive {
 		s.p.Catch(kernel.SIGINT, true)
-		for _, sig := range []kernel.Signal{kernel.SIGQUIT, kernel.SIGTERM, kernel.SIGTSTP} {
-			s.p.Ignore(sig, true)
+		s.p.Ignore(kernel.SIGQUIT, true)
+		s.p.Ignore(kernel.SIGTERM, true)
+		if !s.chosen && tty.Control() && IsTerminal(s.p.FDs.Get(0)) {
+			s.control, s.monitor = true, true
 		}
-		if tty.Control() && IsTerminal(s.p.FDs.Get(0)) {
+		if s.control {
 			before := tty.Foreground()
-			s.control = true
+			s.p.Ignore(kernel.SIGTSTP, true)
 			s.p.SetPGID(s.p.PID)
 			tty.SetForeground(s.p.PID)
 			defer func() { tty.SetForeground(before) }()
 		}
 	}
 	if s.interactive {
+		s.reading = new(atomic.Int32)
 		s.printf("%s", banner)
 	}
 	in := &input{s: s, buf: make([]byte, 1023)}
@@ -140,7 +144,7 @@ func (in *input) line(prompt string) (string, error) {
 		if in.s.interactive {
 			in.s.printf("%s", in.s.prompt(prompt))
 		}
-		n, err := in.s.p.Stream(0).Read(in.buf)
+		n, err := in.read()
 		in.pending = append(in.pending, in.buf[:n]...)
 		if err == io.EOF {
 			in.eof = true
@@ -157,6 +161,31 @@ func (in *input) line(prompt string) (string, error) {
 			return "", err
 		}
 	}
+}
+
+// What a shell's reading says.
+const (
+	waitsForLine = 1
+	childEnded   = 2
+)
+
+// read reads from standard input. Without line editing busybox takes it for the
+// end of the input when a background job's end interrupts it (seen with 1.35).
+func (in *input) read() (int, error) {
+	s := in.s
+	if s.reading == nil || !IsTerminal(s.p.FDs.Get(0)) {
+		return s.p.Stream(0).Read(in.buf)
+	}
+	s.reading.Store(waitsForLine)
+	n, err := s.p.Stream(0).Read(in.buf)
+	if s.reading.Swap(0) != childEnded {
+		return n, err
+	}
+	s.p.Renew()
+	if n == 0 && err == kernel.EINTR {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // prompt expands PS1 or PS2.

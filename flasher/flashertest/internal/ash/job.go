@@ -96,9 +96,9 @@ func (s *Shell) await(c *kernel.Process) int {
 		case <-c.Done():
 			status, sig := c.Status()
 			switch {
-			case sig == kernel.SIGINT && s.interactive:
+			case sig == kernel.SIGINT && s.control:
 				// The terminal has told the job only.
-				if s.p.Signal(sig); s.traps["INT"] == "" {
+				if s.p.Signal(sig); s.interactive && s.traps["INT"] == "" {
 					s.flow = aborting
 				}
 			case sig != 0 && sig != kernel.SIGINT && sig != kernel.SIGPIPE:
@@ -157,7 +157,13 @@ func (s *Shell) background(st *syntax.Stmt) {
 	s.addJob([]*kernel.Process{c}, st)
 	s.lastBg = c.PID
 	s.status = 0
-	s.p.K.Go(func() { c.Exit(sub.only(st)) })
+	parent, reading := s.p, s.reading
+	s.p.K.Go(func() {
+		c.Exit(sub.only(st))
+		if reading != nil && reading.CompareAndSwap(waitsForLine, childEnded) {
+			parent.Interrupt()
+		}
+	})
 }
 
 // only runs the one command for which a subshell was made, and returns its
@@ -247,7 +253,7 @@ func (s *Shell) external(args []string, assigns []*syntax.Assign, redirs []*synt
 		give(status)
 		return
 	}
-	p.Args, p.Env = args, s.exported()
+	p.Become(args, s.exported())
 	if !forked {
 		s.status = program(p)
 		s.flow = exiting
@@ -336,7 +342,7 @@ func Program(p *kernel.Process, path string) (func(*kernel.Process) int, error) 
 		return nil, kernel.ENOEXEC
 	}
 	return func(p *kernel.Process) int {
-		p.Args = slices.Concat(interpreter, []string{path}, p.Args[1:])
+		p.Become(slices.Concat(interpreter, []string{path}, p.Args[1:]), p.Env)
 		return in.Program(p)
 	}, nil
 }

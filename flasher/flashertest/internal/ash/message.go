@@ -70,12 +70,17 @@ func (s *Shell) syntaxError(text string, err error) {
 
 // expecting finds the reserved word that the parser wanted.
 func expecting(err error) string {
-	if strings.Contains(err.Error(), `end with "esac"`) {
+	text := err.Error()
+	if strings.Contains(text, `end with "esac"`) {
 		return ";;"
 	}
-	for _, tok := range []string{"then", "fi", "do", "done", "esac", "}", ")"} {
-		if strings.Contains(err.Error(), `end with "`+tok+`"`) || strings.Contains(err.Error(), "matching "+tok) ||
-			strings.Contains(err.Error(), `followed by "`+tok+`"`) {
+	for _, tok := range []string{"then", "fi", "do", "done", "}", ")"} {
+		if strings.Contains(text, `end with "`+tok+`"`) || strings.Contains(text, " with "+tok) || strings.Contains(text, ` with "`+tok) || strings.Contains(text, `followed by "`+tok+`"`) {
+			return tok
+		}
+	}
+	for begin, tok := range map[string]string{"if": "then", "elif": "then", "then": "fi", "else": "fi", "while": "do", "until": "do", "do": "done", "{": "}", "(": ")"} {
+		if strings.Contains(text, `"`+begin+`" must be followed by a statement`) {
 			return tok
 		}
 	}

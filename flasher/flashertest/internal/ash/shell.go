@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"mvdan.cc/sh/v3/syntax"
 
@@ -52,6 +53,8 @@ type Shell struct {
 	interactive bool // prompts
 	prompted    bool // is an interactive shell or a subshell of one
 	control     bool // gives jobs groups of their own
+	monitor     bool // is such a shell or a subshell of one
+	chosen      bool // somebody has said whether it does
 	errExit     bool
 	noUnset     bool
 	noGlob      bool
@@ -60,6 +63,7 @@ type Shell struct {
 	noExec      bool
 	replace     bool // the next program takes the shell's place
 
+	reading *atomic.Int32 // of an interactive shell: waitsForLine, childEnded, or 0
 	jobs    []*job
 	ended   []*job // whose status may still be asked for
 	lastBg  int
@@ -202,7 +206,7 @@ func (s *Shell) subshell(p *kernel.Process) *Shell {
 			c.traps[sig] = ""
 		}
 	}
-	c.jobs, c.ended = nil, nil
+	c.jobs, c.ended, c.reading = nil, nil, nil
 	c.interactive, c.control, c.trapped = false, false, false
 	c.flow, c.loops, c.replace = onward, 0, false
 	if s.interactive {

@@ -37,8 +37,8 @@ type Process struct {
 	K    *Kernel
 	PID  int
 	PPID int
-	Args []string
-	Env  map[string]string
+	Args []string          // only the process itself may look at these two;
+	Env  map[string]string // see Command and Become
 	FDs  *Table
 
 	life context.Context // ends when the process is killed
@@ -93,6 +93,20 @@ func (p *Process) Fork() *Process {
 	p.mu.Unlock()
 	p.K.adopt(c)
 	return c
+}
+
+// Become makes the process run another program.
+func (p *Process) Become(args []string, env map[string]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.Args, p.Env = args, env
+}
+
+// Command returns the arguments; anybody may ask.
+func (p *Process) Command() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.Args)
 }
 
 // Exit ends the process: its descriptors are closed and its status is set,

@@ -209,6 +209,28 @@ if true; then echo x
 ----
 echo "unterminated
 ----
+if
+----
+if true; then
+----
+while
+----
+while true; do
+----
+{ echo a
+----
+(echo a
+----
+echo a |
+----
+echo a; fi
+----
+echo a;; echo b
+----
+echo $(echo a; (
+----
+f() {
+----
 echo a; )
 ----
 case x in x) echo y
@@ -297,6 +319,26 @@ func status(t *testing.T, err error) int {
 		t.Fatal(err)
 	}
 	return 0
+}
+
+// TestBackgroundJobThatEndsMeanwhile is about a weakness of busybox 1.35: without
+// line editing a job's end is the end of the input for a shell that waits for a
+// line. Whatever our session makes of it, it must be the same in both worlds.
+func TestBackgroundJobThatEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	outcome := func(s *busybox.Shell) (string, bool) {
+		if _, err := s.Run(testContext(t), "x=5; sleep 0.3 &"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		out, err := s.Run(testContext(t), "echo x is $x")
+		return out, errors.Is(err, busybox.ErrShellLost)
+	}
+	wantOut, wantLost := outcome(realSession(t))
+	gotOut, gotLost := outcome(session(t, linux.Config{}))
+	if gotOut != wantOut || gotLost != wantLost {
+		t.Errorf("simulation: %q, shell lost: %v; real busybox: %q, %v", gotOut, gotLost, wantOut, wantLost)
+	}
 }
 
 func TestScriptsGiveTheSameAsOnRealBusybox(t *testing.T) {

@@ -223,8 +223,8 @@ func (s *System) procDir(p *kernel.Process) *kernel.Inode {
 		return p.FDs.Get(fd)
 	}
 	return s.virtual(map[string]func() *kernel.Inode{
-		"cmdline": func() *kernel.Inode { return text(func() string { return strings.Join(p.Args, "\x00") + "\x00" }) },
-		"comm":    func() *kernel.Inode { return text(func() string { return p.Args[0] + "\n" }) },
+		"cmdline": func() *kernel.Inode { return text(func() string { return strings.Join(p.Command(), "\x00") + "\x00" }) },
+		"comm":    func() *kernel.Inode { return text(func() string { return p.Command()[0] + "\n" }) },
 		"mountinfo": func() *kernel.Inode {
 			return text(func() string {
 				return "1 1 0:2 / / rw - rootfs rootfs rw\n20 1 0:6 / /dev rw - devtmpfs devtmpfs rw\n21 1 0:19 / /proc rw - proc proc rw\n22 1 0:20 / /sys rw - sysfs sysfs rw\n"

@@ -152,7 +152,7 @@ func (s *System) noise(n Noise) {
 }
 
 // ExtraTools are the programs that busybox has not, but boards often have.
-func ExtraTools() []string { return []string{"curl"} }
+func ExtraTools() []string { return []string{"curl", "unzstd", "zstd", "zstdcat"} }
 
 // BusyboxTools are the programs that busybox has here.
 func BusyboxTools() []string {
