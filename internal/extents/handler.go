@@ -71,9 +71,6 @@ func (p *Plan) DataHandler() http.Handler {
 		if err != nil || n != t.Length {
 			panic(http.ErrAbortHandler)
 		}
-		p.mu.Lock()
-		p.served[id] = true
-		p.mu.Unlock()
 	})
 }
 

@@ -24,11 +24,11 @@ func BenchmarkManyPieces(b *testing.B) {
 		chunks = append(chunks, extents.Chunk{Offset: int64(i) * step, Size: size, SHA256: sha256.Sum256(image[:size])})
 	}
 	for b.Loop() {
-		p, err := extents.New(extents.Config{Chunks: chunks})
+		p, err := extents.New(extents.Config{Chunks: chunks, Image: bytes.NewReader(image)})
 		if err != nil {
 			b.Fatal(err)
 		}
-		srv := httptest.NewServer(p.Handler(bytes.NewReader(image)))
+		srv := httptest.NewServer(p.Handler())
 		disk := filepath.Join(b.TempDir(), "disk")
 		if err := os.WriteFile(disk, make([]byte, len(image)), 0o600); err != nil {
 			b.Fatal(err)

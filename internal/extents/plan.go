@@ -120,7 +120,6 @@ type Plan struct {
 	speeds  map[Verb]*Speed
 	workers map[string]*worker
 	nextID  int64
-	served  map[int64]bool // write tasks whose data went out completely
 	stats   Stats
 	err     error
 	change  chan struct{} // closed and replaced whenever something changes
@@ -133,7 +132,7 @@ func New(cfg Config) (*Plan, error) {
 		cfg.MaxExtent = 64 << 20
 	}
 	p := &Plan{
-		cfg: cfg, workers: map[string]*worker{}, speeds: map[Verb]*Speed{}, served: map[int64]bool{},
+		cfg: cfg, workers: map[string]*worker{}, speeds: map[Verb]*Speed{},
 		change: make(chan struct{}), done: make(chan struct{}),
 	}
 	var end int64

@@ -23,6 +23,10 @@ var (
 // maxTransfers is how often one extent is fetched before the network is given up.
 const maxTransfers = 10
 
+// deviceFailed is the status that the script gives a write that the device
+// refused (EX_IOERR of sysexits.h).
+const deviceFailed = 74
+
 // interrupted stands for the status of a chunk that was not tried because one
 // before it failed.
 const interrupted = -1
@@ -67,7 +71,6 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 	case Write, Zero:
 		p.wrote(task, chunks, status)
 	}
-	delete(p.served, id)
 	if p.counts[proved] == len(p.chunks) {
 		p.finish(nil)
 	}
@@ -126,7 +129,7 @@ func (p *Plan) wrote(t *Task, chunks []*chunk, status int) {
 	if status != 0 {
 		first := chunks[0]
 		count, limit, reason := &first.refused, maxAttempts, ErrWrite
-		if t.Verb == Write && !p.served[t.ID] {
+		if t.Verb == Write && status != deviceFailed {
 			count, limit, reason = &first.unfetched, maxTransfers, ErrTransfer
 		}
 		for _, c := range chunks {

@@ -81,14 +81,15 @@ hash_pieces() {
 }
 
 # write_range copies standard input to offset $1 of the device; $2 is its
-# length. Direct I/O takes whole sectors only.
+# length. Direct I/O takes whole sectors only. Status 74 says that it was the
+# device that failed, and not what the data came from.
 write_range() {
 	direct=$out_flags seek_flag=
 	[ $((($1 | $2) % 4096)) -eq 0 ] || direct=
 	block_at "$1"
 	at=$(($1 / block))
 	[ $block -eq $mib ] || [ -z "$out_bytes" ] || seek_flag=$out_bytes block=$mib at=$1
-	dd of="$device" bs=$block seek="$at" iflag=fullblock conv=notrunc,fsync $seek_flag $direct 2>&1
+	dd of="$device" bs=$block seek="$at" iflag=fullblock conv=notrunc,fsync $seek_flag $direct 2>&1 || return 74
 }
 
 worker() {
