@@ -89,7 +89,11 @@ func (s *Session) boot(ctx context.Context, cmd string) error {
 	out := normalise(s.unstamp(hit.Before))
 	failed := fmt.Errorf("%w: %w", ErrBootReturned, named(&CommandError{Command: cmd, Status: status, Output: out}))
 	if known := recognise(hit.Before, bootFailures()); known != nil {
-		return fmt.Errorf("%w: %w", known, failed)
+		failed = fmt.Errorf("%w: %w", known, failed)
+	}
+	failed = s.shown(failed)
+	if typed != cmd {
+		failed = joined(failed, s.putBack(ctx, setting{longVariable, ""}))
 	}
 	return failed
 }

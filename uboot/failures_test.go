@@ -262,6 +262,17 @@ func TestBoot(t *testing.T) {
 			}
 		})
 	})
+	t.Run("a long command that comes back", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			b := &oldBoard{modern: true, commands: map[string]func(*oldBoard, []string){"bootm": says("Bad Magic Number\n")}}
+			s := atPrompt(t, b)
+			err := s.Boot(t.Context(), "setenv bootargs 'console=ttyS0 "+strings.Repeat("quiet ", 40)+"'; bootm 20800000")
+			wantError(t, err, uboot.ErrBadImage, "boot", "Bad Magic Number")
+			if _, left := b.env["dutflash_cmd"]; left || !strings.HasPrefix(b.env["bootargs"], "console=ttyS0 quiet ") {
+				t.Errorf("the board's variables are %q", b.env)
+			}
+		})
+	})
 	t.Run("nothing to boot", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			if err := atPrompt(t, &oldBoard{}).Boot(t.Context(), ""); err == nil {

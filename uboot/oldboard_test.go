@@ -189,15 +189,15 @@ func (b *oldBoard) readLine() (line string, ok bool) {
 // runCommand runs a line as cli_simple_run_command does, and says whether it may
 // be repeated.
 func (b *oldBoard) runCommand(line string) bool {
-	if len(line) >= b.lineSize {
-		b.print("## Command too long!\n")
-		return false
-	}
 	if b.modern {
 		for _, args := range b.modernWords(line) {
 			b.call(args)
 		}
 		return true
+	}
+	if len(line) >= b.lineSize {
+		b.print("## Command too long!\n")
+		return false
 	}
 	good := true
 	for line != "" {
@@ -325,6 +325,8 @@ func (b *oldBoard) call(args []string) bool {
 				b.print("## Error: \"%s\" not defined\n", name)
 			}
 		}
+	case "run":
+		return b.runCommand(b.env[args[1]])
 	case "sleep":
 		seconds, _ := strconv.Atoi(args[1])
 		b.waits(time.Duration(seconds) * time.Second)
