@@ -192,7 +192,7 @@ func benchMethods(b *testing.B, r *rig, dir string, size, write, read int64) {
 	var once sync.Once
 	var reset sync.WaitGroup
 	g := r.flasher(b, dir, flasher.WithRetryWait(time.Millisecond), flasher.WithProgress(func(ev flasher.Event) {
-		if ev.Step == flasher.StepWrite && ev.Done > size/2 {
+		if ev.Step == flasher.StepWrite && ev.Wire > data/2 {
 			once.Do(func() {
 				reset.Go(func() {
 					if err := errors.Join(r.board.Off(context.Background()), r.board.On(context.Background())); err != nil {

@@ -199,6 +199,14 @@ func TestPartsRefused(t *testing.T) {
 			writeAt(t, r.disk, []byte("damaged"), off)
 		}
 	}
+	mbr := func() {
+		sgdisk(t, r.disk, "-Z")
+		cmd := exec.CommandContext(t.Context(), testtool.Need(t, "sfdisk", "apt-get install fdisk"), "--no-tell-kernel", "-q", r.disk)
+		cmd.Stdin = strings.NewReader("label: dos\nsize=8M, type=83\ntype=5\nsize=8M, type=83\nsize=8M, type=83\n")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("sfdisk: %v\n%s", err, out)
+		}
+	}
 	to := func(partition string, p *image.Prepared) flasher.Part {
 		return flasher.Part{Partition: partition, Prepared: p}
 	}
@@ -228,6 +236,9 @@ func TestPartsRefused(t *testing.T) {
 		{name: "entries damaged", table: func() { usual(); damage(1024 + 56) }, parts: []flasher.Part{to("boot", small)}, err: flasher.ErrPartitionTable, says: "second copy"},
 		{name: "both copies damaged", table: func() { usual(); damage(512+20, 96*mib-512+20) }, parts: []flasher.Part{to("boot", small)}, err: flasher.ErrPartitionTable, says: "checksum"},
 		{name: "protective MBR without a GPT", table: func() { usual(); damage(512, 96*mib-512) }, parts: []flasher.Part{to("1", small)}, err: flasher.ErrPartitionTable},
+		{name: "numbers of an MBR", table: mbr, parts: []flasher.Part{to("1", small), to("vda5", small), to("6", small)}},
+		{name: "extended partition of an MBR", table: mbr, parts: []flasher.Part{to("2", small)}, err: flasher.ErrPartitionNotFound, says: "6 vda6 (8388608 bytes)"},
+		{name: "label of an MBR", table: mbr, parts: []flasher.Part{to("boot", small)}, err: flasher.ErrPartitionNotFound, says: "MBR"},
 		{name: "another table by now", table: func() { sgdisk(t, r.disk, "-Z", "-o", "-n1:4096:+4M", "-c1:boot") }, parts: []flasher.Part{to("boot", small)}},
 		{name: "move the table of an image with one", parts: []flasher.Part{to("", withGPT)}, opts: move},
 		{name: "move the table of an image without one", parts: []flasher.Part{to("", small)}, opts: move, err: flasher.ErrPartitionTable},

@@ -81,7 +81,7 @@ func New(opts ...Option) *cobra.Command {
 	flags.StringVar(&s.board, "board", "", "name of the board; not needed where the file has one")
 	flags.BoolVarP(&s.verbose, "verbose", "v", false, "log every step on standard error")
 	flags.BoolVar(&s.consoleDebug, "console-debug", false, "show the board's console on standard error")
-	root.AddCommand(flashCommand(s), bootloaderShell(s), busyboxShell(s), consoleCommand(s), powerCommand(s),
+	root.AddCommand(flashCommand(s), dumpCommand(s), bootloaderShell(s), busyboxShell(s), consoleCommand(s), powerCommand(s),
 		bundleCommand(s), imageCommand(s), boardCommand(s))
 	return root
 }

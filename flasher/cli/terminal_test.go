@@ -3,6 +3,7 @@
 package cli_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -201,6 +202,40 @@ func TestFlashJSON(t *testing.T) {
 	if !steps["write"] || !steps["power"] {
 		t.Errorf("steps %v", steps)
 	}
+}
+
+// TestDump reads back what is on the disk, holes and all.
+func TestDump(t *testing.T) {
+	content := []byte(strings.Repeat("on the disk", 300_000))
+	p := sitDown(t, flashertest.WithDisk(12<<20, content))
+	file := filepath.Join(p.dir, "dump.raw")
+	run := func(args ...string) error {
+		cmd := cli.New(p.opts...)
+		cmd.SetArgs(append([]string{"dump", file, "--config", filepath.Join(p.dir, "boards.yaml")}, args...))
+		cmd.SetOut(t.Output())
+		cmd.SetErr(t.Output())
+		return cmd.ExecuteContext(t.Context())
+	}
+	if err := run(); err != nil {
+		t.Fatal(err)
+	}
+	want := append(content, make([]byte, 12<<20-len(content))...)
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the dump has %d bytes and is not the disk (%v)", len(got), err)
+	}
+	if err := run(); err == nil || !strings.Contains(err.Error(), "--force") || cli.ExitCode(err) != 2 {
+		t.Errorf("over a file that is there: %v", err)
+	}
+	if err := os.Truncate(file, 8<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := run("--from", "8388608"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the continued dump has %d bytes and is not the disk (%v)", len(got), err)
+	}
+	p.isOff(t)
 }
 
 // TestBoardFailures: the exit code says whose fault it was.

@@ -84,7 +84,7 @@ func blkdiscard(c *call, args []string) int {
 		return c.fail(cannotOpen, names[0], err)
 	}
 	defer f.Release()
-	if f.Inode.Mode.Type() != fs.ModeDevice {
+	if f.Inode.Mode().Type() != fs.ModeDevice {
 		return c.fail("%s: %v", names[0], kernel.ENOTTY)
 	}
 	off, _ := strconv.ParseInt(o['o'], 10, 64)

@@ -35,7 +35,7 @@ func mkdir(c *call, args []string) int {
 			for part := range strings.SplitSeq(strings.Trim(path.Clean(d), "/"), "/") {
 				at = path.Join(at, part)
 				if err = c.K.FS.Make(c.Process, at, fs.ModeDir|0o755); err != nil {
-					if n, serr := c.K.FS.Stat(c.Process, at, true); serr == nil && n.Mode.IsDir() {
+					if n, serr := c.K.FS.Stat(c.Process, at, true); serr == nil && n.Mode().IsDir() {
 						err = nil
 						continue
 					}
@@ -73,7 +73,7 @@ func rm(c *call, args []string) int {
 
 func remove(c *call, name string, recursive bool) error {
 	if recursive {
-		if n, err := c.K.FS.Stat(c.Process, name, false); err == nil && n.Mode.IsDir() {
+		if n, err := c.K.FS.Stat(c.Process, name, false); err == nil && n.Mode().IsDir() {
 			for _, child := range n.List(c.Process) {
 				if err := remove(c, name+"/"+child, true); err != nil {
 					return err
@@ -88,7 +88,7 @@ func rmdir(c *call, names []string) int {
 	status := 0
 	for _, name := range names {
 		n, err := c.K.FS.Stat(c.Process, name, false)
-		if err == nil && !n.Mode.IsDir() {
+		if err == nil && !n.Mode().IsDir() {
 			err = kernel.ENOTDIR
 		}
 		if err == nil {
@@ -103,7 +103,7 @@ func rmdir(c *call, names []string) int {
 
 // into is the path of name in the directory to, or to itself.
 func (c *call) into(name, to string) string {
-	if n, err := c.K.FS.Stat(c.Process, to, true); err == nil && n.Mode.IsDir() {
+	if n, err := c.K.FS.Stat(c.Process, to, true); err == nil && n.Mode().IsDir() {
 		return strings.TrimRight(to, "/") + "/" + path.Base(name)
 	}
 	return to
@@ -137,7 +137,7 @@ func cp(c *call, args []string) int {
 		case err != nil:
 			status = c.fail("can't stat '%s': %v", name, err)
 			continue
-		case n.Mode.IsDir():
+		case n.Mode().IsDir():
 			if !o.has('r') && !o.has('R') && !o.has('a') {
 				status = c.fail("omitting directory '%s'", name)
 				continue
@@ -151,7 +151,7 @@ func cp(c *call, args []string) int {
 			continue
 		}
 		target := c.into(name, to)
-		out, err := c.K.FS.Open(c.Process, target, kernel.WriteOnly|kernel.Create|kernel.Truncate, n.Mode.Perm())
+		out, err := c.K.FS.Open(c.Process, target, kernel.WriteOnly|kernel.Create|kernel.Truncate, n.Mode().Perm())
 		if err != nil {
 			in.Release()
 			status = c.fail("can't create '%s': %v", target, err)
@@ -208,10 +208,10 @@ func ls(c *call, args []string) int {
 			length = fmt.Sprintf("%4d, %3d", n.Dev[0], n.Dev[1])
 		}
 		arrow := ""
-		if n.Mode&fs.ModeSymlink != 0 {
+		if n.Mode()&fs.ModeSymlink != 0 {
 			arrow = " -> " + n.Links(c.Process)
 		}
-		c.printf("%s    1 root     root     %s %s %s%s\n", mode(n.Mode), length, n.ModTime().UTC().Format("Jan _2 15:04"), shown, arrow)
+		c.printf("%s    1 root     root     %s %s %s%s\n", mode(n.Mode()), length, n.ModTime().UTC().Format("Jan _2 15:04"), shown, arrow)
 	}
 	var dirs []string
 	for _, name := range names {
@@ -219,7 +219,7 @@ func ls(c *call, args []string) int {
 		switch {
 		case err != nil:
 			status = c.fail("%s: %v", name, err)
-		case n.Mode.IsDir() && !o.has('d'):
+		case n.Mode().IsDir() && !o.has('d'):
 			dirs = append(dirs, name)
 		default:
 			show(name, name)
@@ -344,7 +344,7 @@ func chmod(c *call, args []string) int {
 			status = c.fail("%s: %v", name, err)
 			continue
 		}
-		perm := n.Mode.Perm()
+		perm := n.Mode().Perm()
 		if v, err := strconv.ParseUint(args[0], 8, 12); err == nil {
 			perm = fs.FileMode(v) & 0o777
 		} else {

@@ -56,7 +56,7 @@ func (c *call) run(args []string) int {
 	path := args[0]
 	if !strings.Contains(path, "/") {
 		for dir := range strings.SplitSeq(c.Env["PATH"]+":/sbin:/usr/sbin:/bin:/usr/bin", ":") {
-			if n, err := c.K.FS.Stat(c.Process, dir+"/"+path, true); err == nil && n.Mode&0o111 != 0 {
+			if n, err := c.K.FS.Stat(c.Process, dir+"/"+path, true); err == nil && n.Mode()&0o111 != 0 {
 				path = dir + "/" + path
 				break
 			}
@@ -126,7 +126,7 @@ func (c *call) become(args []string) int {
 	path := args[0]
 	if !strings.Contains(path, "/") {
 		for dir := range strings.SplitSeq(c.Env["PATH"]+":/sbin:/usr/sbin:/bin:/usr/bin", ":") {
-			if n, err := c.K.FS.Stat(c.Process, dir+"/"+path, true); err == nil && n.Mode&0o111 != 0 {
+			if n, err := c.K.FS.Stat(c.Process, dir+"/"+path, true); err == nil && n.Mode()&0o111 != 0 {
 				path = dir + "/" + path
 				break
 			}

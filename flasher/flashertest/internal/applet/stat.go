@@ -75,7 +75,7 @@ func readlink(c *call, args []string) int {
 		}
 		c.printf("%s\n", real)
 		return 0
-	case err != nil || n.Mode&fs.ModeSymlink == 0:
+	case err != nil || n.Mode()&fs.ModeSymlink == 0:
 		return 1
 	}
 	c.printf("%s\n", n.Links(c.Process))
@@ -141,11 +141,11 @@ func stat(c *call, args []string) int {
 		}
 		kinds := map[fs.FileMode]string{fs.ModeDir: "directory", 0: "regular file", fs.ModeSymlink: "symbolic link", fs.ModeDevice: "block special file",
 			fs.ModeDevice | fs.ModeCharDevice: "character special file", fs.ModeNamedPipe: "fifo"}
-		kind := kinds[n.Mode.Type()]
+		kind := kinds[n.Mode().Type()]
 		if kind == "regular file" && n.Size() == 0 {
 			kind = "regular empty file"
 		}
-		words := []string{"%n", name, "%s", fmt.Sprint(n.Size()), "%F", kind, "%a", fmt.Sprintf("%o", n.Mode.Perm()), "%A", mode(n.Mode), "%Y", fmt.Sprint(n.ModTime().Unix()), "%u", "0", "%g", "0", "%U", "root", "%G", "root", "%i", fmt.Sprint(n.Ino), "%t", fmt.Sprintf("%x", n.Dev[0]), "%T", fmt.Sprintf("%x", n.Dev[1]), "%y", n.ModTime().UTC().Format(time.DateTime)}
+		words := []string{"%n", name, "%s", fmt.Sprint(n.Size()), "%F", kind, "%a", fmt.Sprintf("%o", n.Mode().Perm()), "%A", mode(n.Mode()), "%Y", fmt.Sprint(n.ModTime().Unix()), "%u", "0", "%g", "0", "%U", "root", "%G", "root", "%i", fmt.Sprint(n.Ino), "%t", fmt.Sprintf("%x", n.Dev[0]), "%T", fmt.Sprintf("%x", n.Dev[1]), "%y", n.ModTime().UTC().Format(time.DateTime)}
 		for f := range strings.SplitSeq(o['c'], "%") {
 			if f != "" && f != o['c'] && !slices.Contains(words, "%"+f[:1]) && strings.HasPrefix(o['c'], "%"+f) {
 				return c.fail("format %%%s is not known to the simulated board", f[:1])

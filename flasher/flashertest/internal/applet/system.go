@@ -245,7 +245,7 @@ func which(c *call, args []string) int {
 	for _, name := range args {
 		found := false
 		for dir := range strings.SplitSeq("/sbin:/usr/sbin:/bin:/usr/bin", ":") {
-			if n, err := c.K.FS.Stat(c.Process, dir+"/"+name, true); err == nil && n.Mode&0o111 != 0 {
+			if n, err := c.K.FS.Stat(c.Process, dir+"/"+name, true); err == nil && n.Mode()&0o111 != 0 {
 				c.printf("%s/%s\n", dir, name)
 				found = true
 				break

@@ -179,7 +179,7 @@ func (s *Shell) cd(args []string) int {
 		return 0
 	}
 	n, err := s.p.K.FS.Stat(s.p, dir, true)
-	if err == nil && !n.Mode.IsDir() {
+	if err == nil && !n.Mode().IsDir() {
 		err = kernel.ENOTDIR
 	}
 	if err != nil {

@@ -163,8 +163,8 @@ func (s *Shell) setParams(args []string) int {
 		for i := 1; i < len(arg); i++ {
 			if arg[i] == 'o' {
 				if len(rest) == 0 || !s.setOption(rest[0], arg[0] == '-') {
-					s.fail(2, "illegal option %co %s", arg[0], strings.Join(rest[:min(1, len(rest))], ""))
-					return 2
+					s.errorf("illegal option %co %s", arg[0], strings.Join(rest[:min(1, len(rest))], ""))
+					return 1
 				}
 				rest = rest[1:]
 			} else if !s.setFlag(arg[i], arg[0] == '-') {

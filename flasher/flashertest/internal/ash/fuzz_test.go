@@ -69,7 +69,8 @@ func run(t testing.TB, script string, args ...string) (string, int) {
 
 func install(k *kernel.Kernel, name string, p applet.Program) {
 	n := k.FS.Text(func(*kernel.Process) string { return "" }, nil)
-	n.Mode, n.Program = 0o755, p
+	n.SetMode(0o755)
+	n.Program = p
 	k.FS.Put("/bin/"+name, n)
 }
 

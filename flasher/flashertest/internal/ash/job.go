@@ -299,7 +299,7 @@ func (s *Shell) lookPath(name string) (string, error) {
 	}
 	for _, dir := range strings.Split(s.get("PATH"), ":") {
 		path := dir + "/" + name
-		if n, err := s.p.K.FS.Stat(s.p, path, true); err == nil && !n.Mode.IsDir() && n.Mode&0o111 != 0 {
+		if n, err := s.p.K.FS.Stat(s.p, path, true); err == nil && !n.Mode().IsDir() && n.Mode()&0o111 != 0 {
 			return path, nil
 		}
 	}
@@ -313,7 +313,7 @@ func Program(p *kernel.Process, path string) (func(*kernel.Process) int, error) 
 	switch {
 	case err != nil:
 		return nil, err
-	case n.Mode.IsDir() || n.Mode&0o111 == 0:
+	case n.Mode().IsDir() || n.Mode()&0o111 == 0:
 		return nil, kernel.EACCES
 	case n.Program != nil:
 		return n.Program, nil

@@ -150,7 +150,7 @@ func (s *Shell) glob(f field) []string {
 				dir = "."
 			}
 			in, err := s.p.K.FS.Stat(s.p, dir, true)
-			if err != nil || !in.Mode.IsDir() {
+			if err != nil || !in.Mode().IsDir() {
 				continue
 			}
 			for _, name := range in.List(s.p) {
@@ -158,7 +158,7 @@ func (s *Shell) glob(f field) []string {
 					continue
 				}
 				if len(text) > 0 {
-					if d, err := s.p.K.FS.Stat(s.p, base+name, true); err != nil || !d.Mode.IsDir() {
+					if d, err := s.p.K.FS.Stat(s.p, base+name, true); err != nil || !d.Mode().IsDir() {
 						continue
 					}
 				}

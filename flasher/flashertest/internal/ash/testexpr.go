@@ -200,7 +200,7 @@ func (t *tester) unary(op byte, a string) bool {
 	if err != nil {
 		return false
 	}
-	switch kind := n.Mode.Type(); op {
+	switch kind := n.Mode().Type(); op {
 	case 'f':
 		return kind == 0
 	case 'd':
@@ -218,7 +218,7 @@ func (t *tester) unary(op byte, a string) bool {
 	case 's':
 		return size(n) > 0
 	case 'x':
-		return n.Mode.Perm()&0o111 != 0
+		return n.Mode().Perm()&0o111 != 0
 	case 'u', 'g', 'k':
 		return false
 	}

@@ -8,14 +8,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Inode is a file of any kind. What is public is set before it is linked into a
 // directory and not changed afterwards.
 type Inode struct {
-	Mode  fs.FileMode // type and permissions
-	Dev   [2]int      // major and minor number of a device
+	Dev   [2]int // major and minor number of a device
 	Ino   int
 	Links func(p *Process) string // of a symbolic link: where it points
 
@@ -28,6 +28,7 @@ type Inode struct {
 	Names  func(p *Process) []string
 
 	fs       *FS
+	mode     atomic.Uint32
 	mu       sync.Mutex
 	children map[string]*Inode
 	data     []byte
@@ -35,7 +36,11 @@ type Inode struct {
 	queue    *pipe
 }
 
-var pipeInode = &Inode{Mode: fs.ModeNamedPipe | 0o600}
+// Mode is the type and the permissions.
+func (n *Inode) Mode() fs.FileMode { return fs.FileMode(n.mode.Load()) }
+
+// SetMode changes them.
+func (n *Inode) SetMode(m fs.FileMode) { n.mode.Store(uint32(m)) }
 
 // ModTime is when the contents were changed.
 func (n *Inode) ModTime() time.Time {
@@ -104,7 +109,9 @@ func (f *FS) inode(mode fs.FileMode) *Inode {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lastIno++
-	return &Inode{Mode: mode, Ino: f.lastIno, fs: f, mtime: f.k.Clock.Now()}
+	n := &Inode{Ino: f.lastIno, fs: f, mtime: f.k.Clock.Now()}
+	n.SetMode(mode)
+	return n
 }
 
 // Directory makes an empty directory that is linked nowhere.
@@ -119,7 +126,7 @@ func (f *FS) Directory() *Inode {
 func (f *FS) Text(read func(p *Process) string, write func(p *Process, text string) error) *Inode {
 	n := f.inode(0o444)
 	if write != nil {
-		n.Mode = 0o644
+		n.SetMode(0o644)
 	}
 	n.Opener = func(p *Process, flags int) (Driver, error) {
 		if flags&3 != ReadOnly && write == nil {
@@ -235,7 +242,7 @@ func (f *FS) walk(p *Process, name string, follow bool) (dir *Inode, last string
 			}
 			continue
 		}
-		if !cur.Mode.IsDir() {
+		if !cur.Mode().IsDir() {
 			return nil, "", nil, "", ENOTDIR
 		}
 		c := cur.child(p, part)
@@ -249,7 +256,7 @@ func (f *FS) walk(p *Process, name string, follow bool) (dir *Inode, last string
 			}
 			return cur, part, nil, real + "/" + part, nil
 		}
-		if c.Mode&fs.ModeSymlink != 0 && (rest || follow || mustDir) {
+		if c.Mode()&fs.ModeSymlink != 0 && (rest || follow || mustDir) {
 			if links++; links > 20 {
 				return nil, "", nil, "", ELOOP
 			}
@@ -275,7 +282,7 @@ func (f *FS) walk(p *Process, name string, follow bool) (dir *Inode, last string
 	if real == "" {
 		real = "/"
 	}
-	if mustDir && !top.n.Mode.IsDir() {
+	if mustDir && !top.n.Mode().IsDir() {
 		return nil, "", nil, "", ENOTDIR
 	}
 	if len(stack) > 1 {
@@ -319,7 +326,7 @@ func (f *FS) Open(p *Process, name string, flags int, perm fs.FileMode) (*File, 
 		if flags&Create == 0 {
 			return nil, ENOENT
 		}
-		if dir.Lookup != nil || dir.fs == nil || dir.Mode&0o200 == 0 {
+		if dir.Lookup != nil || dir.fs == nil || dir.Mode()&0o200 == 0 {
 			return nil, EACCES
 		}
 		n = f.inode(perm &^ 0o022)
@@ -330,7 +337,7 @@ func (f *FS) Open(p *Process, name string, flags int, perm fs.FileMode) (*File, 
 		return nil, EEXIST
 	}
 	switch {
-	case n.Mode.IsDir():
+	case n.Mode().IsDir():
 		if flags&3 != ReadOnly {
 			return nil, EISDIR
 		}
@@ -341,7 +348,7 @@ func (f *FS) Open(p *Process, name string, flags int, perm fs.FileMode) (*File, 
 			return nil, asErrno(err)
 		}
 		return newFile(real, n, d, flags), nil
-	case n.Mode&fs.ModeNamedPipe != 0:
+	case n.Mode()&fs.ModeNamedPipe != 0:
 		n.mu.Lock()
 		if n.queue == nil {
 			n.queue = newPipe()

@@ -18,12 +18,12 @@ func (f *FS) Make(p *Process, name string, mode fs.FileMode) error {
 		return err
 	case n != nil:
 		return EEXIST
-	case dir.children == nil || dir.Lookup != nil || dir.Mode&0o200 == 0:
+	case dir.children == nil || dir.Lookup != nil || dir.Mode()&0o200 == 0:
 		return EACCES
 	}
 	if mode.IsDir() {
 		n = f.Directory()
-		n.Mode = mode
+		n.SetMode(mode)
 	} else {
 		n = f.inode(mode)
 	}
@@ -61,9 +61,9 @@ func (f *FS) Remove(p *Process, name string, dirs bool) error {
 		return ENOENT
 	case dir == nil:
 		return EBUSY
-	case n.Mode.IsDir() && !dirs:
+	case n.Mode().IsDir() && !dirs:
 		return EISDIR
-	case n.Mode.IsDir() && len(n.List(p)) > 0:
+	case n.Mode().IsDir() && len(n.List(p)) > 0:
 		return ENOTEMPTY
 	}
 	dir.mu.Lock()
@@ -72,7 +72,7 @@ func (f *FS) Remove(p *Process, name string, dirs bool) error {
 		return EPERM
 	}
 	delete(dir.children, last)
-	if n.Mode.IsRegular() {
+	if n.Mode().IsRegular() {
 		f.take(-n.Size())
 	}
 	return nil
@@ -95,7 +95,7 @@ func (f *FS) Rename(p *Process, from, to string) error {
 		return EACCES
 	case old == n:
 		return nil
-	case old != nil && old.Mode.IsDir():
+	case old != nil && old.Mode().IsDir():
 		return EISDIR
 	}
 	fromDir.mu.Lock()
@@ -108,7 +108,7 @@ func (f *FS) Rename(p *Process, from, to string) error {
 	toDir.mu.Lock()
 	defer toDir.mu.Unlock()
 	toDir.children[toName] = n
-	if old != nil && old.Mode.IsRegular() {
+	if old != nil && old.Mode().IsRegular() {
 		f.take(-old.Size())
 	}
 	return nil
@@ -120,9 +120,7 @@ func (f *FS) Chmod(p *Process, name string, perm fs.FileMode) error {
 	if err != nil {
 		return err
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.Mode = n.Mode&^fs.ModePerm | perm.Perm()
+	n.SetMode(n.Mode()&^fs.ModePerm | perm.Perm())
 	return nil
 }
 

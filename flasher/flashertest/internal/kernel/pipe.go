@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"io"
+	"io/fs"
 	"sync"
 )
 
@@ -32,7 +33,9 @@ func (q *pipe) changed() {
 func Pipe() (r, w *File) {
 	q := newPipe()
 	q.readers, q.writers = 1, 1
-	return newFile("pipe:[1]", pipeInode, &pipeEnd{q: q, reads: true}, ReadOnly), newFile("pipe:[1]", pipeInode, &pipeEnd{q: q, writes: true}, WriteOnly)
+	n := &Inode{}
+	n.SetMode(fs.ModeNamedPipe | 0o600)
+	return newFile("pipe:[1]", n, &pipeEnd{q: q, reads: true}, ReadOnly), newFile("pipe:[1]", n, &pipeEnd{q: q, writes: true}, WriteOnly)
 }
 
 // pipeEnd is one or both ends of a pipe.

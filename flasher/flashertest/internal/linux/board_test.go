@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/dutflash/dutflash/busybox"
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/disk"
@@ -47,6 +48,7 @@ func randomBytes(n int, seed byte) []byte {
 }
 
 func TestUploadAndDownload(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		tools []string
@@ -85,6 +87,7 @@ next:
 }
 
 func TestBlockDevices(t *testing.T) {
+	t.Parallel()
 	d := newDisk(t, 64*mib)
 	cfg := networked(t, d)
 	cfg.Disks = append(cfg.Disks, linux.Disk{Name: "mmcblk0", Address: "4f80000.mmc", Disk: newDisk(t, 32<<30)})
@@ -112,6 +115,7 @@ func TestBlockDevices(t *testing.T) {
 }
 
 func TestNetwork(t *testing.T) {
+	t.Parallel()
 	s := session(t, networked(t, newDisk(t, mib)))
 	a, err := s.Udhcpc(testContext(t), "")
 	if err != nil {
@@ -153,6 +157,7 @@ func flash(t testing.TB, s *busybox.Shell, image []byte) (*extents.Plan, error) 
 }
 
 func TestExtentsProveTheDisk(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		fault func(d *disk.Disk)
@@ -193,6 +198,7 @@ func TestExtentsProveTheDisk(t *testing.T) {
 }
 
 func TestStreamAndVerifyScripts(t *testing.T) {
+	t.Parallel()
 	image := randomBytes(5*mib+1234, 9)
 	d := newDisk(t, 16*mib)
 	s := session(t, networked(t, d))
@@ -217,4 +223,28 @@ func TestStreamAndVerifyScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%s", out.String())
+}
+
+func TestWhatOnlyTheSimulationCanShow(t *testing.T) {
+	t.Parallel()
+	d := newDisk(t, 8*mib)
+	d.WriteAt(randomBytes(8*mib, 5), 0)
+	s := session(t, networked(t, d))
+	if err := s.SetClock(testContext(t), time.Date(2031, 5, 6, 7, 8, 9, 0, time.UTC)); err != nil {
+		t.Error(err)
+	}
+	for _, tc := range []struct{ cmd, want string }{
+		{"date -u +%Y-%m-%d", "2031-05-06\n"},
+		{"printf 'The quick brown fox' | cksum", "2672498166 19\n"},
+		{"blkdiscard -o 1048576 -l 1048576 /dev/mmcblk1; dd if=/dev/mmcblk1 bs=1M skip=1 count=1 2>/dev/null | tr -d '\\0' | wc -c", "0\n"},
+		{"partprobe /dev/mmcblk1; echo $?; blockdev --getsize64 /dev/mmcblk1; blockdev --getss /dev/mmcblk1; blockdev --getro /dev/mmcblk1", "0\n8388608\n512\n0\n"},
+		{"mkfifo /tmp/p; dd if=/dev/mmcblk1 bs=1M of=/tmp/p 2>/dev/null & p=$!; exec 3</tmp/p; head -c 3000000 <&3 >/dev/null; sed -n 's/^pos:[^0-9]*//p' /proc/$p/fdinfo/0; exec 3<&-; rm /tmp/p", "3145728\n"},
+		{"readlink /proc/self/fd/0; cat /proc/1/cmdline | tr '\\0' ' '; cat /proc/sys/kernel/printk | cut -f1", "/dev/null\ninit 1\n"},
+		{"ps | grep -c [i]nit; uname -sm; hostname; nproc", "1\nLinux aarch64\nboard\n2\n"},
+		{"mount nothing; insmod x.ko; dd if=/dev/mmcblk9 of=/dev/null 2>&1", "mount: not known to the simulated board\ninsmod: not known to the simulated board\ndd: can't open '/dev/mmcblk9': No such file or directory\n"},
+	} {
+		if out, err := s.Run(testContext(t), tc.cmd+"; :"); err != nil || out != tc.want {
+			t.Errorf("%s\n%q, %v, want %q", tc.cmd, out, err, tc.want)
+		}
+	}
 }

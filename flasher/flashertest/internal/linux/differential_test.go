@@ -288,6 +288,31 @@ f; echo "q\$x \a \\ \"" \q; echo ~ ~/x "~"; echo ${x:-'a  b' c} "${x:-"d  e"}" "
 ----
 f() { for i in 1 2 3; do [ $i = 2 ] && return 5; echo $i; done; }; f; echo $?; g() { (exit 4); }; g && echo no; g || echo $?; while :; do while :; do break 2; done; done; echo out
 ----
+echo $((-3)) $((+3)) $((!3)) $((~3)) $((1-1||0)) $((3&6)) $((3|4)) $((3^1)) $((8>>1)) $((5%3)) $((1<2)) $((2<=2)) $((3!=3)) $((2>=3)); x=5; echo $((x+=2)) $((x-=1)) $((x*=3)) $((x/=2)) $x; y='1+2'; echo $((y*2)) $((0xff)) $((x==9?1:2))
+----
+printf 'v=7; echo dotted $1\nreturn 4\necho no\n' >f; . ./f; echo $? $v; (exec echo replaced; echo no); (exec >g; echo into); cat g; rm f g
+----
+echo 'Hello World 123' | tr '[:upper:]' '[:lower:]'; echo 'Hello World 123' | tr -d '[:digit:][:space:]'; echo; echo 'aabbcc' | tr -s 'a-c'; echo 'hello' | tr -cd 'l\n'; echo abc | tr abc 'xy'; printf 'a\tb\n' | tr '\t' ' '; printf '\101\n' | tr '\101' z
+----
+truncate -s 1000 f; wc -c <f; truncate -s 1k f; wc -c <f; truncate -s 0 f; wc -c <f; rm f; realpath /dev/../dev/null; realpath /nosuch/x; echo $?; usleep 10; echo $?; nohup true 2>/dev/null; echo $?; nice true; echo $?; setsid true; echo $?
+----
+expr 1 '<' 2; expr 3 '>=' 4; echo $?; expr a = a; expr 6 '*' 7; expr 7 % 4; expr 1 / 0; echo $?; expr x + 1; echo $?
+----
+set -o nosuch; echo $?
+----
+set -x; echo traced $((1+1)); set +x; set -f; echo /*; set +f
+----
+tty >/dev/null; echo $?; tty </dev/null; echo $?; test -t 0; echo $?; test -t 1; echo $?
+----
+sleep 0.5 & sleep 0.1 & wait; echo done; sleep 5 & kill %1; wait %1; echo $?; (sleep 5) & kill $!; wait $!; echo $?
+----
+printf 'c 3\na 1\nb 2\n' >f; sort f; sort -r f; cut -d ' ' -f 2 f; grep -w 1 f; grep -x 'b 2' f; grep -l a f; grep -h a f f; grep -m 1 '[0-9]' f; grep -e a -e b f; sed -e 1d -e 's/b/B/' f; sed '2,3d' f; sed '$d' f; sed -n '/a/,/b/p' f; sed '/a/!d' f; sed 's/\([a-z]\) \([0-9]\)/\2-\1/;s/$/./' f; sed 'y/abc/xyz/' f >/dev/null 2>&1; rm f
+----
+cat - </dev/null; echo x | cat - /dev/null; echo a >f; cat f - <<X
+b
+X
+cp f g; cp nofile h; echo $?; cp f; echo $? | tail -n 1; mv f g; cat g; ln -s g l; cat l; rm l g; touch t; ls t; rm t
+----
 x=1; (x=2; echo $x); echo $x; echo 5 | read x; echo $x; { x=3; } ; echo $x; y=$(x=4; echo $x); echo $x $y
 ----
 env -i sh -c 'echo $PATH' >/dev/null; A=b env | grep ^A=; echo a b c | xargs echo x; echo 1 2 3 | xargs -n 1 echo; which nosuch; echo $?
@@ -342,6 +367,7 @@ func TestBackgroundJobThatEndsMeanwhile(t *testing.T) {
 }
 
 func TestScriptsGiveTheSameAsOnRealBusybox(t *testing.T) {
+	t.Parallel()
 	real := realSession(t)
 	var dialer net.Dialer
 	sim := session(t, linux.Config{Dial: dialer.DialContext})

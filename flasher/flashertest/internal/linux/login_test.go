@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/dutflash/dutflash/busybox"
@@ -45,24 +46,25 @@ func TestLogin(t *testing.T) {
 		{"user missing", linux.Login{User: "root"}, busybox.Login{}, busybox.ErrLoginRequired},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			s := shell(t, start(t, linux.Config{Login: tc.board}), busybox.WithLogin(tc.login))
-			err := s.Login(testContext(t))
-			if !errors.Is(err, tc.want) || err != nil && tc.want == nil {
-				t.Fatalf("Login: %v, want %v", err, tc.want)
-			}
-			if err != nil {
-				return
-			}
-			if out, err := s.Run(testContext(t), "id -u"); err != nil || out != "0\n" {
-				t.Errorf("%q, %v", out, err)
-			}
-			if err := s.Interactive(testContext(t)); err != nil {
-				t.Error(err)
-			}
-			if err := s.Login(testContext(t)); err != nil {
-				t.Errorf("again: %v", err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				s := shell(t, start(t, linux.Config{Login: tc.board}), busybox.WithLogin(tc.login))
+				err := s.Login(t.Context())
+				if !errors.Is(err, tc.want) || err != nil && tc.want == nil {
+					t.Fatalf("Login: %v, want %v", err, tc.want)
+				}
+				if err != nil {
+					return
+				}
+				if out, err := s.Run(t.Context(), "id -u"); err != nil || out != "0\n" {
+					t.Errorf("%q, %v", out, err)
+				}
+				if err := s.Interactive(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if err := s.Login(t.Context()); err != nil {
+					t.Errorf("again: %v", err)
+				}
+			})
 		})
 	}
 }

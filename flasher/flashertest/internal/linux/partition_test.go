@@ -34,6 +34,7 @@ func partitioned(t *testing.T, table string) []byte {
 }
 
 func TestPartitions(t *testing.T) {
+	t.Parallel()
 	gpt := partitioned(t, "label: gpt\nstart=2048, size=8192, name=boot\nsize=16384, name=\"root fs\"\n")
 	mbr := partitioned(t, "label: dos\nstart=2048, size=8192, type=c\n")
 	d := newDisk(t, 32*mib)
@@ -76,6 +77,7 @@ func TestPartitions(t *testing.T) {
 }
 
 func TestDiskErrorsReachTheKernelLog(t *testing.T) {
+	t.Parallel()
 	d := newDisk(t, 8*mib)
 	d.FailWrites(3*mib, 512)
 	s := session(t, linux.Config{Disks: []linux.Disk{{Name: "mmcblk1", Disk: d}}})

@@ -2,7 +2,9 @@ package linux_test
 
 import (
 	"context"
+	"flag"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +15,16 @@ import (
 )
 
 const limit = 40 * time.Second
+
+// TestMain lets more tests run at once than there are processors: they mostly
+// wait for a board that says nothing.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 func testContext(t *testing.T) context.Context {
 	t.Helper()
@@ -65,6 +77,7 @@ func session(t *testing.T, cfg linux.Config) *busybox.Shell {
 }
 
 func TestSessionRunsCommands(t *testing.T) {
+	t.Parallel()
 	s := session(t, linux.Config{})
 	for _, tc := range []struct{ cmd, want string }{
 		{"echo hello", "hello\n"},

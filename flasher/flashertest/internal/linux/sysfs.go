@@ -251,7 +251,7 @@ func (s *System) procDir(p *kernel.Process) *kernel.Inode {
 					return nil
 				}
 				l := f.Link(file.Path)
-				if file.Inode != nil && file.Inode.Mode&fs.ModeNamedPipe != 0 {
+				if file.Inode != nil && file.Inode.Mode()&fs.ModeNamedPipe != 0 {
 					l.Opener = func(*kernel.Process, int) (kernel.Driver, error) { return nil, kernel.ENXIO }
 				}
 				return l

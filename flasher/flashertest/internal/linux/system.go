@@ -189,7 +189,7 @@ func (s *System) install() {
 
 func (s *System) program(path string, p func(*kernel.Process) int) {
 	n := s.k.FS.Text(func(*kernel.Process) string { return "\x7fELF" }, nil)
-	n.Mode = 0o755
+	n.SetMode(0o755)
 	n.Program = p
 	s.k.FS.Put(path, n)
 }

@@ -21,6 +21,7 @@ import (
 
 // TestPackedImagesAreWritten is the pipeline that everybody knows.
 func TestPackedImagesAreWritten(t *testing.T) {
+	t.Parallel()
 	image := bytes.Repeat(randomBytes(10_000, 4), 120)
 	pack := func(f func(w io.Writer) (io.WriteCloser, error)) []byte {
 		t.Helper()

@@ -58,6 +58,7 @@ func troubled(t *testing.T) string {
 }
 
 func TestWgetGivesTheSameAsOnRealBusybox(t *testing.T) {
+	t.Parallel()
 	u := troubled(t)
 	var dialer net.Dialer
 	real, sim := realSession(t), session(t, linux.Config{Dial: dialer.DialContext})
