@@ -5,6 +5,8 @@ import (
 	"io"
 	"log"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -57,5 +59,46 @@ func TestFlashWithoutTheRegistry(t *testing.T) {
 	var typed *flasher.Error
 	if _, err := flash(bundle.WithRequireFresh()); !errors.Is(err, bundle.ErrUnreachable) || !errors.As(err, &typed) || typed.Step != flasher.StepBundle {
 		t.Errorf("with WithRequireFresh: %v", err)
+	}
+}
+
+// TestUnknownFieldsReachTheResult: what a manifest has and nobody knows is said
+// with the result, and refused where the caller is strict.
+func TestUnknownFieldsReachTheResult(t *testing.T) {
+	b, err := flashertest.NewBoard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	dir := t.TempDir()
+	if err := b.WriteBundle(dir); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "manifest.yaml"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.WriteString(file, "\ncolour: red\n")
+	if err := errors.Join(err, file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	flash := func(opts ...bundle.Option) (*flasher.Result, error) {
+		f, err := flasher.New(b.Open, b, dir, flasher.WithNetwork(b.Network()), flasher.WithCacheDir(t.TempDir()),
+			flasher.WithCycleWait(time.Millisecond), flasher.WithTranscript(t.Output()), flasher.WithBundleOptions(opts...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f.Flash(t.Context(), imageFile(t, "image.raw", testImage(mib)))
+	}
+	res, err := flash()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Warnings) != 1 || !strings.Contains(res.Warnings[0], "colour: unknown field") {
+		t.Errorf("warnings %q", res.Warnings)
+	}
+	var bad *bundle.ManifestError
+	if _, err := flash(bundle.WithStrict()); !errors.As(err, &bad) || len(bad.Problems) != 1 || bad.Problems[0].Path != "colour" {
+		t.Errorf("strict: %v", err)
 	}
 }
