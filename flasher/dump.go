@@ -78,7 +78,8 @@ func DumpFrom(offset int64) DumpOption {
 }
 
 // DumpCompression sets how the bytes are compressed on their way; the writer gets
-// them uncompressed in any case. The default is [CompressAuto].
+// them uncompressed in any case. The default is [CompressAuto], which is all that
+// [ViaConsole] takes: it uses gzip where the board has it.
 func DumpCompression(name string) DumpOption {
 	return func(c *dumpConfig) error { c.compress = name; return nil }
 }
@@ -332,8 +333,14 @@ func (d *dump) choose(end int64) error {
 	if m := tools.Memory; m > 0 { // the board holds two pieces, each also compressed
 		piece = min(piece, max(m/32, 1<<20)) &^ (1<<20 - 1)
 	}
-	if d.via == ViaConsole {
-		piece, codecs = 256<<10, []string{CompressNone} // readBytes compresses by itself
+	if d.via == ViaConsole { // readBytes compresses by itself
+		piece, codecs = 256<<10, []string{CompressNone}
+		if tools.Has("gzip") {
+			codecs = []string{CompressGzip}
+		}
+		if c := d.cfg.compress; c != CompressAuto && c != codecs[0] {
+			return fmt.Errorf("%w: over the console the compression is %q and cannot be %q", ErrConfig, codecs[0], c)
+		}
 	}
 	d.plan = newDumpPlan(d.cfg.from&^(1<<20-1), end, piece, program, codecs)
 	d.f.cfg.log.Info("Reading target block device", "device", d.dev.Path, "from", d.cfg.from, "to", end, "via", d.via, "compression", codecs)

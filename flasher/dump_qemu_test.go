@@ -64,7 +64,7 @@ func TestDump(t *testing.T) {
 			if !bytes.Equal(out.Bytes(), tc.want) {
 				t.Errorf("%d bytes came, and they are not the %d of the disk", out.Len(), len(tc.want))
 			}
-			if res.SHA256 != sha256Hex(tc.want) || res.Bytes != int64(len(tc.want)) || res.Via != tc.via {
+			if res.SHA256 != sha256Hex(tc.want) || res.Bytes != int64(len(tc.want)) || res.Via != tc.via || tc.via != flasher.ViaNetcat && res.Compression != flasher.CompressGzip {
 				t.Errorf("result %+v", res)
 			}
 			if tc.name == "disk" && (res.ZeroBytes == 0 || res.WireBytes > int64(len(disk))*3/4) {

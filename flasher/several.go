@@ -90,7 +90,11 @@ func (p *part) wrap(err error) error {
 		own.Err = p.wrap(own.Err)
 		return own
 	}
-	return fmt.Errorf("%s to %s: %w", p.name, p.where(), err)
+	name := p.name
+	if name == "" {
+		name = "the prepared image"
+	}
+	return fmt.Errorf("%s to %s: %w", name, p.where(), err)
 }
 
 // where is the place of a part for people.

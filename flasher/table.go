@@ -68,7 +68,7 @@ func (w *writer) backupNote(ctx context.Context, disk busybox.BlockDevice) strin
 	if table == nil || err != nil {
 		return ""
 	}
-	return fmt.Sprintf(" (the second copy at the end of the disk is good and has %d partitions; gdisk can restore it with r, b, w)", len(table.Partitions))
+	return fmt.Sprintf(" (the second copy at the end of the disk is good and has %d partitions; gdisk can restore the first from it)", len(table.Partitions))
 }
 
 // readBytes reads whole sectors of a device past the page cache. They come over
