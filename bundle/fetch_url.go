@@ -90,7 +90,7 @@ func getURL(ctx context.Context, client *http.Client, c *config, u *url.URL, w *
 	defer resp.Body.Close()
 	switch {
 	case resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusGone:
-		return fmt.Errorf("%w: %s: status %s", ErrNotFound, u.Redacted(), resp.Status)
+		return absent{fmt.Errorf("%s: status %s", u.Redacted(), resp.Status)}
 	case resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden:
 		return fmt.Errorf("%w: %s: status %s", ErrUnauthorized, u.Redacted(), resp.Status)
 	case resp.StatusCode != http.StatusOK:

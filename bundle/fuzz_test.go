@@ -76,6 +76,7 @@ func FuzzFolderLayer(f *testing.F) {
 	f.Add([]byte("\x1f\x8b"))
 	f.Add([]byte{})
 	yaml := []byte(smallManifest)
+	f.Add(zstdOf(f, tarOf(f, file("data/a", "x"), file("data/b/c", "y"))))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		manifest := []byte(`{"mediaType":"application/vnd.oci.image.manifest.v1+json","layers":[` + layerJSON("manifest.yaml", "application/yaml", "", yaml) + "," +
 			layerJSON("data", "x/y", `,"io.deis.oras.content.unpack":"true"`, data) + `]}`)

@@ -345,6 +345,13 @@ func parseHTTP(s string) (*url.URL, bool) {
 	return u, err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
+// absent is about a file that is not there. It matches ErrNotFound, whose text
+// speaks of a bundle.
+type absent struct{ error }
+
+func (a absent) Is(target error) bool { return target == ErrNotFound }
+func (a absent) Unwrap() error        { return a.error }
+
 // local takes the digest of a file, so that what was chosen is what is used.
 func local(ctx context.Context, name string) (replacement, error) {
 	name, err := filepath.Abs(strings.TrimPrefix(name, "file://"))
@@ -353,7 +360,7 @@ func local(ctx context.Context, name string) (replacement, error) {
 	}
 	f, err := os.Open(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return replacement{}, fmt.Errorf("%w: %w", ErrNotFound, err)
+		return replacement{}, absent{err}
 	}
 	if err != nil {
 		return replacement{}, err

@@ -2,6 +2,7 @@ package bundle_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/dutflash/dutflash/bundle"
 	"github.com/dutflash/dutflash/internal/testtool"
@@ -177,6 +180,34 @@ func TestOrasPulls(t *testing.T) {
 	oras(t, src, "cp", "--from-oci-layout", "--to-plain-http", layout+":v1", host+"/boards/copy:v1")
 	if b := open(t, host+"/boards/copy:v1", bundle.WithCacheDir(t.TempDir())); b.Digest() != digest {
 		t.Errorf("the copy has digest %s", b.Digest())
+	}
+}
+
+// TestPushMakesWhatOrasMakes: Jumpstarter's script pushes its bundles with the
+// oras command. Ours are the same but for the time of creation and the order of
+// the files, so that its own puller takes one as the other.
+func TestPushMakesWhatOrasMakes(t *testing.T) {
+	noCredentials(t)
+	host := realRegistry(t, false)
+	src := writeDir(t, t.TempDir(), smallFiles())
+	if _, err := bundle.Push(t.Context(), src, host+"/ours:v1"); err != nil {
+		t.Fatal(err)
+	}
+	oras(t, src, "push", "--plain-http", host+"/theirs:v1", "--artifact-type", "application/vnd.oci.bundle.v1", "./manifest.yaml:application/yaml",
+		"./data/kernel:application/octet-stream", "./data/dtbs/a.dtb:application/octet-stream")
+	manifest := func(name string) map[string]any {
+		var m map[string]any
+		if err := json.Unmarshal([]byte(oras(t, src, "manifest", "fetch", "--plain-http", host+name)), &m); err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(m["layers"].([]any), func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		return m
+	}
+	ours, theirs := manifest("/ours:v1"), manifest("/theirs:v1")
+	delete(theirs, "annotations") // org.opencontainers.image.created
+	delete(theirs["config"].(map[string]any), "data")
+	if d := cmp.Diff(theirs, ours); d != "" {
+		t.Errorf("oras's manifest (-) and ours (+):\n%s", d)
 	}
 }
 

@@ -135,18 +135,23 @@ func TestCredentialHelper(t *testing.T) {
 	defer srv.Close()
 	host := strings.TrimPrefix(srv.URL, "http://")
 	helper := "#!/bin/sh\ncat >/dev/null\necho '{\"ServerURL\":\"" + host + "\",\"Username\":\"lab\",\"Secret\":\"" + secret + "\"}'\n"
-	config := `{"credHelpers":{"` + host + `":"lab"}}`
 	if err := errors.Join(os.MkdirAll(filepath.Join(home, "docker"), 0o700),
-		os.WriteFile(filepath.Join(home, "docker", "config.json"), []byte(config), 0o600),
 		os.WriteFile(filepath.Join(home, "docker-credential-lab"), []byte(helper), 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", home+string(os.PathListSeparator)+os.Getenv("PATH"))
-	b, err := bundle.Open(t.Context(), host+"/b:v1", bundle.WithCacheDir(t.TempDir()))
-	if err != nil {
-		t.Fatal(err)
+	for name, config := range map[string]string{"of the registry": `{"credHelpers":{"` + host + `":"lab"}}`, "of all": `{"credsStore":"lab"}`} {
+		t.Run(name, func(t *testing.T) {
+			if err := os.WriteFile(filepath.Join(home, "docker", "config.json"), []byte(config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			b, err := bundle.Open(t.Context(), host+"/b:v1", bundle.WithCacheDir(t.TempDir()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.Close()
+		})
 	}
-	b.Close()
 }
 
 func TestBadReferences(t *testing.T) {

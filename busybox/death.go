@@ -17,13 +17,23 @@ const (
 
 // The texts are those of Linux (kernel/panic.c, arch/*/kernel/traps.c and
 // mm/fault.c, init/main.c) and U-Boot (display_options, spl.c, reset commands).
-var omens = []struct {
-	re *regexp.Regexp
-	is omen
-}{
-	{regexp.MustCompile(`Kernel panic - not syncing|Unable to handle kernel|Internal error: Oops|BUG: unable to handle|"Synchronous Abort" handler|### ERROR ### Please RESET the board ###`), omenPanic},
-	{regexp.MustCompile(`^(?:\x00|\s)*U-Boot (?:SPL |TPL |VPL )?\d{4}\.\d\d|^\s*NOTICE:\s+BL\d+: v\d`), omenUBoot},
-	{regexp.MustCompile(`\] Booting Linux on |Linux version \d+\.\d+\S* \(`), omenKernel},
+var (
+	rePanic     = regexp.MustCompile(`Kernel panic - not syncing|Unable to handle kernel|Internal error: Oops|BUG: unable to handle|"Synchronous Abort" handler|### ERROR ### Please RESET the board ###`)
+	reLoader    = regexp.MustCompile(`^(?:\x00|\s)*U-Boot (?:SPL |TPL |VPL )?\d{4}\.\d\d|^\s*NOTICE:\s+BL\d+: v\d`)
+	reKernelRun = regexp.MustCompile(`\] Booting Linux on |Linux version \d+\.\d+\S* \(`)
+)
+
+// omenIn is what one line says.
+func omenIn(line string) omen {
+	switch {
+	case rePanic.MatchString(line):
+		return omenPanic
+	case reLoader.MatchString(line):
+		return omenUBoot
+	case reKernelRun.MatchString(line):
+		return omenKernel
+	}
+	return omenNone
 }
 
 // watch reads the whole console stream and notes the first line that means
@@ -74,11 +84,8 @@ func (w *watch) full(line string) {
 	if w.crlf && !strings.HasSuffix(line, "\r\n") {
 		return
 	}
-	for _, o := range omens {
-		if o.re.MatchString(line) {
-			w.see(o.is, line)
-			return
-		}
+	if o := omenIn(line); o != omenNone {
+		w.see(o, line)
 	}
 }
 

@@ -120,26 +120,33 @@ func (e *CommandError) Unwrap() error { return e.Err }
 
 // The texts are those of the C library's strerror (glibc, musl) and of the
 // kernel's out-of-memory killer.
-var causes = []struct {
-	re  *regexp.Regexp
-	err error
-}{
-	{regexp.MustCompile(`No space left on device`), ErrNoSpace},
-	{regexp.MustCompile(`Read-only file system`), ErrReadOnly},
-	{regexp.MustCompile(`(?i)Input/output error|\bI/O error\b`), ErrIO},
-	{regexp.MustCompile(`(?i)Out of memory|Cannot allocate memory`), ErrOutOfMemory},
+var (
+	reNoSpace  = regexp.MustCompile(`No space left on device`)
+	reReadOnly = regexp.MustCompile(`Read-only file system`)
+	reIO       = regexp.MustCompile(`(?i)Input/output error|\bI/O error\b`)
+	reNoMemory = regexp.MustCompile(`(?i)Out of memory|Cannot allocate memory`)
+)
+
+// causeOf is what a failed command's last lines say went wrong, or nil.
+func causeOf(tail string) error {
+	switch {
+	case reNoSpace.MatchString(tail):
+		return ErrNoSpace
+	case reReadOnly.MatchString(tail):
+		return ErrReadOnly
+	case reIO.MatchString(tail):
+		return ErrIO
+	case reNoMemory.MatchString(tail):
+		return ErrOutOfMemory
+	}
+	return nil
 }
 
 // commandError makes the error of a command from its status and output.
 func (s *Shell) commandError(cmd string, status int, output string) *CommandError {
 	cmd, output = s.hide(cmd), s.hide(output)
 	e := &CommandError{Command: cmd, Status: status, Output: output, Tail: lastLines(output, 10, 1024)}
-	for _, c := range causes {
-		if c.re.MatchString(e.Tail) {
-			e.Err = c.err
-			break
-		}
-	}
+	e.Err = causeOf(e.Tail)
 	if e.Err == nil && status == 127 && strings.Contains(e.Tail, "not found") {
 		e.Err = ErrNoTool
 	}

@@ -15,6 +15,8 @@ const (
 	settleTime  = 250 * time.Millisecond // a prompt is the end of what the board has to say
 	refuseTime  = 2 * time.Second        // ... and a login prompt that cannot be answered certainly is
 	firstNudge  = 3 * time.Second        // silence before the first key is pressed
+	bootNudge   = 10 * time.Second       // ... while a boot loader or a kernel was the last to speak
+	bootNudges  = 3                      // single keys then, before anything longer is typed
 	longNudge   = 10 * time.Second       // and the longest later
 	refusedTime = 6 * time.Second        // login waits for three seconds before it refuses
 	maxRefusals = 2                      // a key may have been lost in the first
@@ -26,6 +28,7 @@ var (
 	rePassword = regexp.MustCompile(`(?i)password( for [^:\n]*)?: ?$`)
 	reRefused  = regexp.MustCompile(`(?i)login incorrect|authentication fail|access denied|login failed`)
 	reShell    = regexp.MustCompile(`[#$%>]$`) // a guess that costs one question
+	reBooting  = regexp.MustCompile(`(?:^|\n)(?:\[ {0,6}\d{1,9}\.\d{6}\]|Starting kernel|EFI stub:|Uncompressing Linux|Loading |## )[^\n]*[\s\x00]*$`)
 	reKernel   = regexp.MustCompile(`\[ {0,6}\d{1,9}\.\d{6}\](?:\[ *[TC]\d+\])? [^\n]*\r?\n`)
 )
 
@@ -104,6 +107,7 @@ type approach struct {
 	proofs   int
 	nudges   int
 	nudge    time.Duration
+	ignored  int // how often something was typed since the board last said anything
 }
 
 // reach gets from whatever the board is doing to a shell that has answered.
@@ -115,8 +119,9 @@ func (s *Shell) reach(ctx context.Context) error {
 	wait := ap.nudge
 	typed := func(t string) error {
 		ap.text = ""
+		ap.ignored++
 		if err := s.c.Send(ctx, t); err != nil {
-			return s.unreached(ctx, err)
+			return s.unreached(ctx, err, ap)
 		}
 		return nil
 	}
@@ -131,7 +136,10 @@ func (s *Shell) reach(ctx context.Context) error {
 	for {
 		text, err := s.stream.read(ctx, wait)
 		if err != nil {
-			return s.unreached(ctx, err)
+			return s.unreached(ctx, err, ap)
+		}
+		if text != "" {
+			ap.ignored = 0
 		}
 		if s.stream.w.dead != omenNone {
 			return s.died(op, "")
@@ -157,7 +165,7 @@ func (s *Shell) reach(ctx context.Context) error {
 		if !quiet {
 			switch hint {
 			case hintNone:
-				wait = ap.nudge
+				wait = s.patience(&ap, answers)
 			case hintLogin, hintPassword:
 				wait = settleTime
 				if s.cfg.login.Username == "" || (hint == hintPassword && s.cfg.login.Password == "") {
@@ -197,9 +205,13 @@ func (s *Shell) reach(ctx context.Context) error {
 		default:
 			// Silence. A newline makes a broken prompt whole again; where it
 			// has brought up nothing known, the prompt may be an unknown one.
-			if ap.nudges++; ap.nudges%2 == 0 || ap.user || hint == hintUnknown {
+			ap.nudges++
+			switch {
+			case hint == hintNone && ap.nudges <= bootNudges && s.booting(answers):
+				err = typed("\n")
+			case ap.nudges%2 == 0 || ap.user || hint == hintUnknown:
 				err = prove()
-			} else {
+			default:
 				err = typed("\n")
 			}
 			if ap.nudges > 1 {
@@ -209,7 +221,7 @@ func (s *Shell) reach(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		wait = ap.nudge
+		wait = s.patience(&ap, answers)
 		switch {
 		case hint == hintPassword:
 			wait = refusedTime
@@ -219,14 +231,33 @@ func (s *Shell) reach(ctx context.Context) error {
 	}
 }
 
+// booting reports whether the last that was heard is a boot loader's or a
+// kernel's. Nobody may be reading the UART yet. A few keys wait in its FIFO, but
+// a full one can make it deaf for good: QEMU 7.2's PL011 and 16550 receive
+// nothing any more when Linux resets a FIFO that is full.
+func (s *Shell) booting(heard string) bool {
+	return s.stream.w.last == omenUBoot || reBooting.MatchString(heard)
+}
+
+// patience is how long to wait in silence before something is typed.
+func (s *Shell) patience(ap *approach, heard string) time.Duration {
+	if s.booting(heard) {
+		return max(ap.nudge, bootNudge)
+	}
+	return ap.nudge
+}
+
 // unreached is the error for a wait that ended without a shell.
-func (s *Shell) unreached(ctx context.Context, err error) error {
+func (s *Shell) unreached(ctx context.Context, err error, ap approach) error {
 	detail := "the console failed before a shell answered"
 	if ctx.Err() != nil {
 		err = ctx.Err()
 		detail = "no shell has answered; the board may have stopped booting, or login_prompt, username or console= do not fit"
-		if s.stream.recent() == "" {
+		switch {
+		case s.stream.recent() == "":
 			detail = "the board has sent nothing at all; look at power, the serial line and its speed"
+		case ap.ignored >= 3:
+			detail = fmt.Sprintf("the board has not answered the last %d things that were typed with a single character; look at the line from the host to the board and at flow control, or the board has hung", ap.ignored)
 		}
 	}
 	return s.fail("login", "", err, "%s", detail)

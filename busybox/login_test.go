@@ -3,16 +3,13 @@
 package busybox_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/creack/pty"
 
@@ -194,43 +191,5 @@ printf '[    1.0] login: '; sleep 1; echo 'is what I would print'
 				t.Errorf("got %q", got)
 			}
 		})
-	}
-}
-
-func TestLoginFailures(t *testing.T) {
-	t.Parallel()
-	bb := testtool.Need(t, "busybox", howBusybox)
-	mine := errors.New("not bootable")
-	for _, tc := range []struct {
-		name, boot, text string
-		want             error
-	}{
-		{"panic", "echo 'Linux version 6.1.0 (gcc)'; echo '[    1.000000] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)'", "Unable to mount root", busybox.ErrPanic},
-		{"out of memory", "echo '[    1.000000] Kernel panic - not syncing: System is deadlocked on memory'; echo 'Out of memory: Killed process 1'", "deadlocked", busybox.ErrOutOfMemory},
-		{"reset", "echo 'U-Boot 2023.01 (x)'; echo 'Linux version 6.1.0 (gcc)'; echo 'U-Boot SPL 2023.01 (x)'", "U-Boot SPL", busybox.ErrReset},
-		{"configured", "echo 'Bad Linux ARM64 Image magic!'", "Bad Linux", mine},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			s := session(t, program(t, bb, "sh", "-c", tc.boot+"; sleep 1000"),
-				busybox.WithFailures(busybox.Failure{Pattern: regexp.MustCompile(`Bad Linux ARM64 Image magic!`), Err: mine}))
-			err := s.Login(ctx(t))
-			if !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.text) {
-				t.Errorf("Login: %v, want %v with %q", err, tc.want, tc.text)
-			}
-		})
-	}
-}
-
-func TestLoginTimeout(t *testing.T) {
-	t.Parallel()
-	s := session(t, program(t, testtool.Need(t, "busybox", howBusybox), "sleep", "1000"))
-	short, cancel := context.WithTimeout(t.Context(), time.Second)
-	defer cancel()
-	if err := s.Login(short); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "nothing at all") {
-		t.Errorf("Login: %v", err)
-	}
-	if _, err := s.Run(ctx(t), "true"); !errors.Is(err, busybox.ErrNotLoggedIn) {
-		t.Errorf("Run: %v", err)
 	}
 }

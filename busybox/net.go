@@ -205,12 +205,35 @@ func (s *Shell) SetClock(ctx context.Context, t time.Time) error {
 	return nil
 }
 
-// fetchMeaning explains what curl's exit statuses mean (curl(1), EXIT CODES).
-var fetchMeaning = map[int]string{
-	5: "the proxy's name cannot be resolved", 6: "the server's name cannot be resolved", 7: "the server cannot be reached: connection refused or no route",
-	18: "the server ended the transfer early", 22: "the server answered with an HTTP error", 23: "the board could not write the file",
-	28: "the server did not answer in time", 35: "the TLS handshake failed", 52: "the server sent nothing", 56: "the connection broke",
-	60: "the server's certificate is not trusted; is the board's clock right?", 77: "the CA file cannot be read",
+// fetchMeaning explains what curl's exit status means (curl(1), EXIT CODES).
+func fetchMeaning(status int) string {
+	switch status {
+	case 5:
+		return "the proxy's name cannot be resolved"
+	case 6:
+		return "the server's name cannot be resolved"
+	case 7:
+		return "the server cannot be reached: connection refused or no route"
+	case 18:
+		return "the server ended the transfer early"
+	case 22:
+		return "the server answered with an HTTP error"
+	case 23:
+		return "the board could not write the file"
+	case 28:
+		return "the server did not answer in time"
+	case 35:
+		return "the TLS handshake failed"
+	case 52:
+		return "the server sent nothing"
+	case 56:
+		return "the connection broke"
+	case 60:
+		return "the server's certificate is not trusted; is the board's clock right?"
+	case 77:
+		return "the CA file cannot be read"
+	}
+	return ""
 }
 
 // Fetch has the board fetch a URL (http, https, ftp; with curl, else wget)
@@ -244,7 +267,7 @@ else echo "neither curl nor wget: not found"; exit 127; fi && mv "$p.part" "$p" 
 	if ce.Status == 127 {
 		return &Error{Op: op, Command: "curl or wget", Err: fmt.Errorf("%w: %w", ErrFetch, ErrNoTool), Detail: "the board has neither; build the initramfs with one of them"}
 	}
-	detail := fetchMeaning[ce.Status]
+	detail := fetchMeaning(ce.Status)
 	if detail == "" {
 		detail = "is the server's address reachable from the board?"
 	}

@@ -17,7 +17,10 @@ const (
 // ladder is what is typed to get a shell back, one after the other: nothing,
 // an end for a reader or quotation, interrupt, quit, and stop, after which the
 // stopped job is killed.
-var ladder = []string{"", "\x15\n#.\n", "\x03", "\x03", "\x1c", "\x1a", "\x03"}
+func ladder() []string { return append([]string{"", "\x15\n#.\n"}, stops()...) }
+
+// stops are the rungs that end what runs.
+func stops() []string { return []string{"\x03", "\x03", "\x1c", "\x1a", "\x03"} }
 
 // climb types the rungs until a shell answers.
 func (s *Shell) climb(ctx context.Context, rungs []string) (a answer, rung string, err error) {
@@ -58,7 +61,7 @@ func (s *Shell) climb(ctx context.Context, rungs []string) (a answer, rung strin
 
 // recover proves the inner shell again, or gets to the outer one and starts a
 // new inner shell.
-func (s *Shell) recover(ctx context.Context) error { return s.regain(ctx, ladder) }
+func (s *Shell) recover(ctx context.Context) error { return s.regain(ctx, ladder()) }
 
 func (s *Shell) regain(ctx context.Context, rungs []string) error {
 	s.lost = true
@@ -93,7 +96,7 @@ func (s *Shell) interrupted(ctx context.Context, op, cmd string, cause error, wh
 	s.cfg.log.Warn("busybox: stopping a command", "command", short(s.hide(cmd), 120), "reason", cause)
 	rctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverTime)
 	defer cancel()
-	err := s.regain(rctx, ladder[2:])
+	err := s.regain(rctx, stops())
 	switch {
 	case err == nil:
 		return &Error{Op: op, Command: s.hide(cmd), Err: cause, Tail: tail,

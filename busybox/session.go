@@ -25,10 +25,12 @@ const (
 //	           next, calls it a, and prints it back
 //	_fr a    adds the last piece, which must be a, and runs the command, once,
 //	           between two marks made of a
-var boardFunctions = []string{
-	`_fg(){ while IFS= read -r _fl;do case $_fl in "#.")break;;"#+"*)_fp=$_fp${_fl#??};;"#-"*)_fp=$_fp$_fw${_fl#??};;esac;done;}`,
-	`_fi(){ case $3 in 0)_fc=;_fv=0;;"$_fv");;"$_fy")_fc=$_fc$_fp;_fv=$3;;*)return;;esac;_fy=-;_fp=;_fg;_fy=$1;printf %s "<$1.$2:$_fp:$2.$1>$_fw";}`,
-	`_fr(){ [ "$1" = "$_fy" ]||return;_fy=-;_fc=$_fc$_fp;_fd=$1;_fs=;set --;printf %s "<$_fd.$_fd>$_fw";eval "$_fc" </dev/null;_fs=$?;printf %s "<$_fd.$_fd:$_fs:$_fs>$_fw";}`,
+func boardFunctions() []string {
+	return []string{
+		`_fg(){ while IFS= read -r _fl;do case $_fl in "#.")break;;"#+"*)_fp=$_fp${_fl#??};;"#-"*)_fp=$_fp$_fw${_fl#??};;esac;done;}`,
+		`_fi(){ case $3 in 0)_fc=;_fv=0;;"$_fv");;"$_fy")_fc=$_fc$_fp;_fv=$3;;*)return;;esac;_fy=-;_fp=;_fg;_fy=$1;printf %s "<$1.$2:$_fp:$2.$1>$_fw";}`,
+		`_fr(){ [ "$1" = "$_fy" ]||return;_fy=-;_fc=$_fc$_fp;_fd=$1;_fs=;set --;printf %s "<$_fd.$_fd>$_fw";eval "$_fc" </dev/null;_fs=$?;printf %s "<$_fd.$_fd:$_fs:$_fs>$_fw";}`,
+	}
 }
 
 // converse types text and reads until found says that its answer is there,
@@ -261,7 +263,7 @@ func (s *Shell) inner(ctx context.Context, start string) error {
 	}
 	s.stream.crlf = lf != "\n"
 	s.stream.w.crlf = s.env.stty
-	for _, f := range boardFunctions {
+	for _, f := range boardFunctions() {
 		m := newMark()
 		load := "IFS= read -r _fl\n" + f + "\nprintf %s \"<" + m.a + `.""` + m.b + `:$_fl:` + m.b + `.""` + m.a + ">\"\n"
 		err := s.converse(ctx, tries, load, func(text string) bool {

@@ -3,6 +3,7 @@ package busybox
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -13,7 +14,9 @@ import (
 )
 
 // anything matches as soon as there is one byte.
-var anything = expect.RegexpPattern(`(?s).`)
+func anything() expect.ExpectOpt { return expect.Regexp(reAny) }
+
+var reAny = regexp.MustCompile(`(?s).`)
 
 // stream hands out the console's bytes in order, and keeps an eye on them.
 type stream struct {
@@ -40,7 +43,7 @@ const recentBytes = 4096
 // or the console's.
 func (st *stream) read(ctx context.Context, max time.Duration) (string, error) {
 	wctx, cancel := context.WithTimeout(ctx, max)
-	m, err := st.c.Expect(wctx, anything)
+	m, err := st.c.Expect(wctx, anything())
 	cancel()
 	switch {
 	case err == nil:

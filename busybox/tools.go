@@ -22,16 +22,18 @@ type Tools struct {
 }
 
 // lookedFor are the programs that Tools asks for.
-var lookedFor = strings.Fields(`curl wget tftp nc xz xzcat gzip zcat bzip2 bzcat zstd zstdcat lz4 lz4cat lzma lzcat unlzma lzop
+const lookedFor = `curl wget tftp nc xz xzcat gzip zcat bzip2 bzcat zstd zstdcat lz4 lz4cat lzma lzcat unlzma lzop
 	sha256sum sha512sum sha1sum md5sum crc32 cksum blkdiscard blockdev partprobe fallocate udhcpc ip ifconfig route
 	base64 uudecode xxd hexdump od dd mktemp timeout setsid stty sync nproc date hwclock awk sed cmp tee head tail wc
-	mkfifo cat sleep fsfreeze mount umount dmesg reboot poweroff insmod modprobe mmc flash_erase ubiformat`)
+	mkfifo cat sleep fsfreeze mount umount dmesg reboot poweroff insmod modprobe mmc flash_erase ubiformat`
 
 // ddFlags are the operands of dd that Tools tries.
-var ddFlags = map[string][]string{
-	"iflag": {"fullblock", "direct", "count_bytes", "skip_bytes"},
-	"oflag": {"direct", "seek_bytes", "append"},
-	"conv":  {"fsync", "fdatasync", "notrunc", "sparse"},
+func ddFlags() [][2]string {
+	return [][2]string{
+		{"iflag", "fullblock direct count_bytes skip_bytes"},
+		{"oflag", "direct seek_bytes append"},
+		{"conv", "fsync fdatasync notrunc sparse"},
+	}
 }
 
 // Has reports whether the board has the named program.
@@ -104,12 +106,12 @@ func (s *Shell) Tools(ctx context.Context) (Tools, error) {
 	ctx, cancel := bounded(ctx, s.cfg.timeout)
 	defer cancel()
 	var q strings.Builder
-	fmt.Fprintf(&q, "for n in %s; do command -v $n >/dev/null 2>&1 && echo \"p $n\"; done\n", strings.Join(lookedFor, " "))
+	fmt.Fprintf(&q, "for n in %s; do command -v $n >/dev/null 2>&1 && echo \"p $n\"; done\n", strings.Join(strings.Fields(lookedFor), " "))
 	// An operand that is not understood is called "invalid", or brings up the
 	// usage; /dev/null itself may refuse one that is ("Invalid argument").
-	for _, op := range []string{"iflag", "oflag", "conv"} {
+	for _, f := range ddFlags() {
 		fmt.Fprintf(&q, "for f in %s; do r=$(dd if=/dev/null of=/dev/null %s=$f 2>&1 </dev/null) || case $r in *invalid*|*nrecognized*|*nknown*|*sage*) continue;; *Invalid*) ;; *) continue;; esac; echo \"%s $f\"; done\n",
-			strings.Join(ddFlags[op], " "), op, op)
+			f[1], f[0], f[0])
 	}
 	q.WriteString(`echo "cpus $(nproc 2>/dev/null || grep -c ^processor /proc/cpuinfo 2>/dev/null)"
 while read -r k v u; do [ "$k" = MemAvailable: ] && echo "memory $v"; done </proc/meminfo

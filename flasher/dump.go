@@ -328,7 +328,7 @@ func (d *dump) choose(end int64) error {
 		}
 		codecs = []string{c}
 	}
-	piece := int64(8 << 20)
+	piece := int64(4 << 20)
 	if m := tools.Memory; m > 0 { // the board holds two pieces, each also compressed
 		piece = min(piece, max(m/32, 1<<20)) &^ (1<<20 - 1)
 	}

@@ -26,7 +26,7 @@ func (w *writer) missingForExtents() error {
 
 // plan makes the extent plan from the prepared image.
 func (w *writer) plan() (*extents.Plan, error) {
-	cfg := extents.Config{WriteAll: w.f.cfg.writeAll}
+	cfg := extents.Config{Image: w.image, WriteAll: w.f.cfg.writeAll}
 	if w.f.cfg.verify == VerifyNone {
 		cfg.Verify = extents.VerifyNone
 	}
@@ -70,24 +70,32 @@ func (w *writer) runExtents(ctx context.Context) error {
 		return err
 	}
 	w.servers.http.Handle(extentsName+"/task", p.TaskHandler())
-	w.servers.http.Handle(extentsName+"/data", p.DataHandler(w.image))
+	w.servers.http.Handle(extentsName+"/data", p.DataHandler())
 	script := extents.Script()
 	w.servers.http.File("extents.sh", bytes.NewReader(script), int64(len(script)))
 
 	total := p.Stats().Total
 	writing := w.meter(StepWrite, w.device.Path, total)
 	checking := w.meter(StepVerify, w.device.Path, total)
+	say := w.reporter(p)
 	ctx, stop := w.watch(ctx, func() (any, bool) {
 		s := p.Stats()
+		say()
 		if right := s.Unchanged + s.Written; right < s.Total {
-			writing.update(right)
+			writing.updateWire(right, s.Sent)
 		} else {
-			checking.update(s.Proved) // the writer is done, the reader is not
+			checking.updateWire(s.Proved, s.Sent) // the writer is done, the reader is not
 		}
 		return s, false
 	})
-	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, w.device.Path, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), "reader", "writer")
+	args := []string{w.device.Path, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), "writer", "reader"}
+	if w.tools.CPUs > 1 {
+		// One computes digests while the other waits for the device.
+		args = append(args, "reader2")
+	}
+	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, args...)
 	stop()
+	say()
 	s := p.Stats()
 	w.res.UnchangedBytes, w.res.WrittenBytes, w.res.ZeroedBytes = s.Unchanged, s.Written, s.Zeroed
 	w.res.TransferredBytes, w.res.ProvedBytes = s.Sent, s.Proved
@@ -97,6 +105,30 @@ func (w *writer) runExtents(ctx context.Context) error {
 		return errors.Join(stallCause(ctx), planError(p.Err()), err)
 	default:
 		return errors.Join(stallCause(ctx), err, fmt.Errorf("the script on the board ended before the image was written: %d of %d bytes right", s.Proved, s.Total))
+	}
+}
+
+// measured is how much the board must have read before its speed is told.
+const measured = 8 << 20
+
+// reporter returns a function that logs once what the probes decided, and once how
+// fast the board turned out to be.
+func (w *writer) reporter(p *extents.Plan) func() {
+	var decided, told bool
+	return func() {
+		log := w.f.cfg.log
+		if f := p.Findings(); f.Decided && !decided {
+			decided = true
+			log.Info("Looked at pieces of the device", "data_equal", f.DataEqual, "of", f.DataProbes, "zero_equal", f.ZeroEqual, "of_zero", f.ZeroProbes,
+				"compare_data", f.DataEqual > 0, "compare_zeros", f.ZeroEqual > 0)
+		}
+		if hash := p.Speed(extents.Hash); hash.Bytes >= measured && !told {
+			told = true
+			write := p.Speed(extents.Write)
+			log.Info("Measured on the board", "digest", "sha256sum", "cpus", w.tools.CPUs,
+				"read_megabytes_per_second", megabytes(int64(hash.BytesPerSecond())),
+				"write_megabytes_per_second", megabytes(int64(write.BytesPerSecond())))
+		}
 	}
 }
 

@@ -247,6 +247,9 @@ func (o *operation) flashOnce(ctx context.Context, parts []*part, cfg flashConfi
 		p.res.ImageBytes = p.image.image.Size()
 		p.w = &writer{operation: o, image: p.image.image, res: p.res}
 		p.table, p.moves = nil, nil
+		// What an earlier attempt proved may have been wiped by this one's
+		// preflash commands before anything is proved again.
+		p.res.SHA256, p.res.ProvedBytes, p.res.UnprovedBytes, p.res.MovedBackupGPT = "", 0, 0, false
 	}
 	if err := o.step(ctx, StepShell, 3*t.Command, parts[0].w.setUpShell); err != nil {
 		return err

@@ -6,8 +6,9 @@
 // board, stops U-Boot, gets DHCP, loads kernel, initramfs and DTB over TFTP,
 // boots a shell, lets the board pull the image over HTTP onto the block device,
 // reads it back, compares digests, and powers the board off.
-// [Flasher.BootloaderShell] and [Flasher.BusyboxShell] stop on the way and hand
-// the board over.
+// [Flasher.FlashParts] does that for several images and partitions in one boot,
+// [Flasher.Dump] reads a target back to the host. [Flasher.BootloaderShell] and
+// [Flasher.BusyboxShell] stop on the way and hand the board over.
 //
 // # What is never done
 //

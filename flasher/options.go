@@ -127,6 +127,11 @@ const (
 	// VerifyFull reads back the whole range of the image past the board's
 	// page cache and compares its SHA-256 with the host's. The default.
 	VerifyFull Verify = "full"
+	// VerifyWritten reads back what this flash wrote. What was found to be on
+	// the device already was read to find that out, so that with
+	// MethodExtents this proves as much as VerifyFull, before the last write
+	// instead of partly after it; the other methods write everything.
+	VerifyWritten Verify = "written"
 	// VerifyNone trusts the write. The Result then carries no digest.
 	VerifyNone Verify = "none"
 )
@@ -270,12 +275,14 @@ func UseKernel(ref string) Option {
 	return func(c *config) error { c.overrides.Kernel = ref; return nil }
 }
 
-// UseInitram is [UseKernel] for the initramfs.
+// UseInitram is [UseKernel] for the initramfs. The manifest must have one, as
+// its address is used; with a FIT, which has its own, it is refused.
 func UseInitram(ref string) Option {
 	return func(c *config) error { c.overrides.Initram = ref; return nil }
 }
 
-// UseDTB is [UseKernel] for the DTB of the variant in use.
+// UseDTB is [UseKernel] for the DTB of the variant in use. With a FIT, choose a
+// variant whose boot command takes a DTB from RAM; the error names those.
 func UseDTB(ref string) Option {
 	return func(c *config) error { c.overrides.DTB = ref; return nil }
 }
@@ -319,15 +326,16 @@ func WithCycleWait(d time.Duration) Option {
 	}
 }
 
-// WithVerify sets what is proved after writing: [VerifyFull], the default, or
-// [VerifyNone].
+// WithVerify sets what is proved after writing: [VerifyFull], the default,
+// [VerifyWritten] or [VerifyNone].
 func WithVerify(v Verify) Option {
 	return func(c *config) error {
-		if v != VerifyFull && v != VerifyNone {
-			return fmt.Errorf("WithVerify: %q is not one of %q, %q", v, VerifyFull, VerifyNone)
+		switch v {
+		case VerifyFull, VerifyWritten, VerifyNone:
+			c.verify = v
+			return nil
 		}
-		c.verify = v
-		return nil
+		return fmt.Errorf("WithVerify: %q is not one of %q, %q, %q", v, VerifyFull, VerifyWritten, VerifyNone)
 	}
 }
 

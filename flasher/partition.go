@@ -2,6 +2,8 @@ package flasher
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,31 +30,35 @@ func (p diskPartition) String() string {
 }
 
 // partitions joins the table that was read from the disk with what the kernel
-// knows of the disk. With a GPT both must say the same of each partition: what
-// they disagree about is returned as stale. Of an MBR, whose logical partitions
-// lie in a chain all over the disk, the kernel's view is taken.
+// knows of the disk. Both must say the same of each partition: what they disagree
+// about is returned as stale. The logical partitions of an MBR lie in a chain all
+// over the disk; of them the kernel's view is taken.
 func partitions(disk busybox.BlockDevice, table *gpt.Table) (known []diskPartition, stale []string) {
-	byNumber := map[int]busybox.Partition{}
+	kernel := map[int]busybox.Partition{}
 	for _, k := range disk.Partitions {
-		if n := partitionNumber(disk.Name, k.Name); n > 0 {
-			byNumber[n] = k
-			if table.Kind != "gpt" {
-				known = append(known, diskPartition{number: n, name: k.Name, start: k.Start, size: k.Size})
-			}
-		}
+		kernel[partitionNumber(disk.Name, k.Name)] = k
 	}
-	if table.Kind != "gpt" {
-		return known, nil
-	}
+	delete(kernel, 0)
 	for _, p := range table.Partitions {
-		k, ok := byNumber[p.Number]
-		if !ok || k.Start != p.Offset || k.Size != p.Size {
+		k, ok := kernel[p.Number]
+		delete(kernel, p.Number)
+		switch {
+		case table.Kind == "mbr" && p.Extended(): // holds others, and is none itself
+		case !ok || k.Start != p.Offset || k.Size != p.Size:
 			stale = append(stale, fmt.Sprintf("%d %q at byte %d, %d bytes", p.Number, p.Label, p.Offset, p.Size))
-			continue
+		default:
+			known = append(known, diskPartition{
+				number: p.Number, label: p.Label, id: p.ID, name: k.Name, start: p.Offset, size: p.Size,
+			})
 		}
-		known = append(known, diskPartition{
-			number: p.Number, label: p.Label, id: p.ID, name: k.Name, start: p.Offset, size: p.Size,
-		})
+	}
+	for _, n := range slices.Sorted(maps.Keys(kernel)) {
+		k := kernel[n]
+		if table.Kind == "mbr" && n > 4 {
+			known = append(known, diskPartition{number: n, name: k.Name, start: k.Start, size: k.Size})
+		} else {
+			stale = append(stale, k.Name+", which only the kernel knows")
+		}
 	}
 	return known, stale
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/internal/testtool"
@@ -198,6 +199,14 @@ func TestPartsRefused(t *testing.T) {
 			writeAt(t, r.disk, []byte("damaged"), off)
 		}
 	}
+	mbr := func() {
+		sgdisk(t, r.disk, "-Z")
+		cmd := exec.CommandContext(t.Context(), testtool.Need(t, "sfdisk", "apt-get install fdisk"), "--no-tell-kernel", "-q", r.disk)
+		cmd.Stdin = strings.NewReader("label: dos\nsize=8M, type=83\ntype=5\nsize=8M, type=83\nsize=8M, type=83\n")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("sfdisk: %v\n%s", err, out)
+		}
+	}
 	to := func(partition string, p *image.Prepared) flasher.Part {
 		return flasher.Part{Partition: partition, Prepared: p}
 	}
@@ -227,6 +236,9 @@ func TestPartsRefused(t *testing.T) {
 		{name: "entries damaged", table: func() { usual(); damage(1024 + 56) }, parts: []flasher.Part{to("boot", small)}, err: flasher.ErrPartitionTable, says: "second copy"},
 		{name: "both copies damaged", table: func() { usual(); damage(512+20, 96*mib-512+20) }, parts: []flasher.Part{to("boot", small)}, err: flasher.ErrPartitionTable, says: "checksum"},
 		{name: "protective MBR without a GPT", table: func() { usual(); damage(512, 96*mib-512) }, parts: []flasher.Part{to("1", small)}, err: flasher.ErrPartitionTable},
+		{name: "numbers of an MBR", table: mbr, parts: []flasher.Part{to("1", small), to("vda5", small), to("6", small)}},
+		{name: "extended partition of an MBR", table: mbr, parts: []flasher.Part{to("2", small)}, err: flasher.ErrPartitionNotFound, says: "6 vda6 (8388608 bytes)"},
+		{name: "label of an MBR", table: mbr, parts: []flasher.Part{to("boot", small)}, err: flasher.ErrPartitionNotFound, says: "MBR"},
 		{name: "another table by now", table: func() { sgdisk(t, r.disk, "-Z", "-o", "-n1:4096:+4M", "-c1:boot") }, parts: []flasher.Part{to("boot", small)}},
 		{name: "move the table of an image with one", parts: []flasher.Part{to("", withGPT)}, opts: move},
 		{name: "move the table of an image without one", parts: []flasher.Part{to("", small)}, opts: move, err: flasher.ErrPartitionTable},
@@ -241,5 +253,29 @@ func TestPartsRefused(t *testing.T) {
 			}
 			t.Log(err)
 		})
+	}
+}
+
+// TestTablePutBackAfterReset: a preflash command wipes the table, and the board
+// resets before it is put back. The retry finds no table and knows the old one.
+func TestTablePutBackAfterReset(t *testing.T) {
+	r, second := twoDisks(t)
+	sgdisk(t, r.disk, "-n1:2048:+8M", "-c1:boot")
+	before := sgdisk(t, r.disk, "-p")
+	writeAt(t, second, []byte("once"), 0)
+	f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{Preflash: []string{
+		"dd if=/dev/zero of=/dev/vda bs=512 count=34 conv=fsync",
+		`if [ "$(head -c 4 /dev/vdb)" = once ]; then echo done | dd of=/dev/vdb conv=fsync,notrunc; echo b >/proc/sysrq-trigger; sleep 60; fi`,
+	}}), flasher.WithRetryWait(time.Millisecond))
+	boot := testImage(3 * mib)
+	res, err := f.Flash(t.Context(), imageFile(t, "boot.img", boot), flasher.WithPartition("boot"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(res.Attempts) == 0 || res.Attempts[0].Step != flasher.StepPreflash || res.SHA256 != sha256Hex(boot) {
+		t.Errorf("result %+v", res)
+	}
+	if out := sgdisk(t, r.disk, "-v"); !strings.Contains(out, "No problems found") || sgdisk(t, r.disk, "-p") != before {
+		t.Errorf("sgdisk -v:\n%s", out)
 	}
 }

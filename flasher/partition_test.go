@@ -73,12 +73,20 @@ func TestFindPartitionOtherTables(t *testing.T) {
 	if _, err := findPartition(disk, table, "twice"); !errors.Is(err, ErrPartitionTable) || !strings.Contains(err.Error(), "boot") {
 		t.Errorf("a kernel with another table: %v", err)
 	}
-	mbr := &gpt.Table{Kind: "mbr", SectorSize: 512}
+	disk, _ = testDisk("vda")
+	mbr := &gpt.Table{Kind: "mbr", SectorSize: 512, Partitions: []gpt.Partition{{Number: 1, Type: "0x83", Offset: 1000, Size: 10}, {Number: 2, Type: "0x05", Offset: 2000, Size: 3000}}}
+	if _, err := findPartition(disk, mbr, "2"); !errors.Is(err, ErrPartitionNotFound) {
+		t.Errorf("an extended partition: %v", err)
+	}
 	if p, err := findPartition(disk, mbr, "10"); err != nil || p.name != "vda10" {
 		t.Errorf("number of an MBR: %v, %v", p, err)
 	}
 	if _, err := findPartition(disk, mbr, "boot"); !errors.Is(err, ErrPartitionNotFound) || !strings.Contains(err.Error(), "MBR") {
 		t.Errorf("label of an MBR: %v", err)
+	}
+	mbr.Partitions = mbr.Partitions[1:]
+	if _, err := findPartition(disk, mbr, "10"); !errors.Is(err, ErrPartitionTable) || !strings.Contains(err.Error(), "only the kernel knows") {
+		t.Errorf("a kernel that knows more: %v", err)
 	}
 }
 

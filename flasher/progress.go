@@ -18,6 +18,11 @@ type Event struct {
 	// Done and Total are bytes; Total is 0 for a step that is not measured
 	// in bytes. In StepWrite they are bytes of the image.
 	Done, Total int64
+	// Wire is how many bytes of the image went over the network to the board,
+	// in StepWrite and StepVerify: less than Done where the board had some
+	// already, or got zeros without transfer. 0 where the board fetched the
+	// image from elsewhere.
+	Wire int64
 	// Rate is bytes per second over the last few seconds, 0 when unknown.
 	Rate float64
 	// Remaining is an estimate for this step, 0 when unknown.
@@ -63,7 +68,9 @@ type sample struct {
 // it lives, seldom enough to read.
 const logInterval = 5 * time.Second
 
-func (m *meter) update(done int64) {
+func (m *meter) update(done int64) { m.updateWire(done, 0) }
+
+func (m *meter) updateWire(done, wire int64) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -71,7 +78,7 @@ func (m *meter) update(done int64) {
 	for len(m.samples) > 2 && now.Sub(m.samples[0].at) > rateWindow {
 		m.samples = m.samples[1:]
 	}
-	ev := Event{Time: now, Step: m.step, State: StateRunning, Done: done, Total: m.total, Message: m.name}
+	ev := Event{Time: now, Step: m.step, State: StateRunning, Done: done, Total: m.total, Wire: wire, Message: m.name}
 	first := m.samples[0]
 	if dt := now.Sub(first.at).Seconds(); dt > 0 && done > first.done {
 		ev.Rate = float64(done-first.done) / dt

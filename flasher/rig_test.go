@@ -48,8 +48,15 @@ type rig struct {
 
 // newRig sets up a board that is off. The console is in the log of a test that
 // fails.
-func newRig(t *testing.T, arch virtboard.Arch, diskSize int64) *rig {
+func newRig(t testing.TB, arch virtboard.Arch, diskSize int64) *rig {
 	t.Helper()
+	return newRigWith(t, diskSize, virtboard.Config{Arch: arch})
+}
+
+// newRigWith is newRig for a board that is special in some way.
+func newRigWith(t testing.TB, diskSize int64, cfg virtboard.Config) *rig {
+	t.Helper()
+	arch := cfg.Arch
 	testtool.Need(t, map[virtboard.Arch]string{virtboard.ARM64: "qemu-system-aarch64", virtboard.ARM: "qemu-system-arm"}[arch],
 		"apt-get install qemu-system-arm u-boot-qemu")
 	testtool.NeedFile(t, "/usr/lib/u-boot/qemu_"+string(arch)+"/u-boot.bin", "apt-get install u-boot-qemu")
@@ -61,7 +68,8 @@ func newRig(t *testing.T, arch virtboard.Arch, diskSize int64) *rig {
 		t.Fatal(err)
 	}
 	var err error
-	if r.board, err = virtboard.New(virtboard.Config{Arch: arch, Disk: r.disk}); err != nil {
+	cfg.Disk = r.disk
+	if r.board, err = virtboard.New(cfg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -79,7 +87,7 @@ func (r *rig) open(context.Context) (io.ReadWriteCloser, error) { return r.board
 
 // flasher returns a Flasher for the board. Its limits are wide, because machines
 // that test are slow and shared.
-func (r *rig) flasher(t *testing.T, bundle string, opts ...flasher.Option) *flasher.Flasher {
+func (r *rig) flasher(t testing.TB, bundle string, opts ...flasher.Option) *flasher.Flasher {
 	t.Helper()
 	f, err := flasher.New(r.open, r.board, bundle, append([]flasher.Option{
 		flasher.WithNetwork(r.board.Network()),
@@ -99,7 +107,7 @@ func (r *rig) flasher(t *testing.T, bundle string, opts ...flasher.Option) *flas
 }
 
 // isOff fails the test if the board runs.
-func (r *rig) isOff(t *testing.T) {
+func (r *rig) isOff(t testing.TB) {
 	t.Helper()
 	if on, err := r.board.State(t.Context()); on || err != nil {
 		t.Errorf("the board is on: %v, %v; want it off", on, err)
@@ -108,7 +116,7 @@ func (r *rig) isOff(t *testing.T) {
 
 // leftNothing fails the test if the servers of an operation still hold their port
 // or a file that was being made is still in the cache.
-func (r *rig) leftNothing(t *testing.T) {
+func (r *rig) leftNothing(t testing.TB) {
 	t.Helper()
 	conn, err := r.board.Network().ListenPacket(t.Context(), "udp", ":69")
 	if err != nil {
@@ -128,7 +136,7 @@ func (r *rig) leftNothing(t *testing.T) {
 }
 
 // isBlank fails the test if anything was written to the disk.
-func (r *rig) isBlank(t *testing.T) {
+func (r *rig) isBlank(t testing.TB) {
 	t.Helper()
 	f, err := os.Open(r.disk)
 	if err != nil {
@@ -153,7 +161,7 @@ func (r *rig) isBlank(t *testing.T) {
 
 // holds fails the test unless the disk begins with the image and is untouched
 // behind it.
-func (r *rig) holds(t *testing.T, image []byte) {
+func (r *rig) holds(t testing.TB, image []byte) {
 	t.Helper()
 	disk, err := os.ReadFile(r.disk)
 	if err != nil {
@@ -168,7 +176,7 @@ func (r *rig) holds(t *testing.T, image []byte) {
 }
 
 // bundleDir makes the board's flasher bundle as a directory.
-func bundleDir(t *testing.T, arch virtboard.Arch, b debian.Bundle) string {
+func bundleDir(t testing.TB, arch virtboard.Arch, b debian.Bundle) string {
 	t.Helper()
 	testtool.Need(t, "apt-get", "a Debian system")
 	cache, err := os.UserCacheDir()
@@ -200,7 +208,7 @@ func testImage(size int) []byte {
 }
 
 // imageFile writes a raw image into a file.
-func imageFile(t *testing.T, name string, data []byte) string {
+func imageFile(t testing.TB, name string, data []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -210,7 +218,7 @@ func imageFile(t *testing.T, name string, data []byte) string {
 }
 
 // compressed runs a C tool over a file and returns the name of its output.
-func compressed(t *testing.T, path, tool, suffix string, args ...string) string {
+func compressed(t testing.TB, path, tool, suffix string, args ...string) string {
 	t.Helper()
 	bin := testtool.Need(t, tool, "apt-get install xz-utils zstd bzip2 gzip")
 	out, err := os.Create(path + suffix)
@@ -233,7 +241,7 @@ func sha256Hex(b []byte) string {
 
 // startDockerRegistry starts Debian's docker-registry, the CNCF distribution, on
 // loopback and returns its host and port.
-func startDockerRegistry(t *testing.T) string {
+func startDockerRegistry(t testing.TB) string {
 	t.Helper()
 	bin := testtool.Need(t, "docker-registry", "apt-get install docker-registry")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -276,7 +284,7 @@ func startDockerRegistry(t *testing.T) string {
 
 // orasPush pushes a bundle directory in the way the seed describes, with the
 // real oras command.
-func orasPush(t *testing.T, dir, ref string) {
+func orasPush(t testing.TB, dir, ref string) {
 	t.Helper()
 	bin := testtool.Need(t, "oras", "go install oras.land/oras/cmd/oras@v1.2.3")
 	args := []string{"push", "--plain-http", ref, "--artifact-type", "application/vnd.oci.bundle.v1", "manifest.yaml:application/yaml"}

@@ -221,9 +221,8 @@ func (o *operation) recheck(ctx context.Context, p *part) error {
 	w, before := p.w, p.w.device
 	restored := false
 	if _, _, err := w.readTable(ctx, p.disk); errors.Is(err, ErrPartitionTable) {
-		w.f.cfg.log.Warn("A preflash command removed the partition table; putting it back", "device", p.disk.Path)
-		if err := w.writeBytes(ctx, p.disk, 0, p.head); err != nil {
-			return fmt.Errorf("put the partition table of %s back, which a preflash command removed: %w", p.disk.Path, err)
+		if err := w.putTableBack(ctx, p); err != nil {
+			return err
 		}
 		restored = true
 	} else if err != nil {
@@ -238,6 +237,16 @@ func (o *operation) recheck(ctx context.Context, p *part) error {
 	}
 	if restored {
 		w.res.Warnings = append(w.res.Warnings, "a preflash command removed the partition table of "+p.disk.Path+"; it was put back")
+	}
+	return nil
+}
+
+// putTableBack writes the first sectors of a disk as they were before preflash
+// commands changed them.
+func (w *writer) putTableBack(ctx context.Context, p *part) error {
+	w.f.cfg.log.Warn("A preflash command removed the partition table; putting it back", "device", p.disk.Path)
+	if err := w.writeBytes(ctx, p.disk, 0, p.head); err != nil {
+		return fmt.Errorf("put the partition table of %s back, which a preflash command removed: %w", p.disk.Path, err)
 	}
 	return nil
 }

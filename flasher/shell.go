@@ -41,6 +41,10 @@ func (b *board) Files() []string {
 	return names
 }
 
+// BootCommand returns the U-Boot command that boots what Files names, by the
+// manifest and what is used in its place.
+func (b *board) BootCommand() string { return b.o.bootCmd }
+
 // Close ends the servers and the console and brings the board into the power
 // state asked for: off, unless WithPowerOff(false) was given. It may be called
 // more than once; every call returns the result of the first.

@@ -110,37 +110,3 @@ func TestBusyboxShell(t *testing.T) {
 		}
 	})
 }
-
-// TestOverrides boots a board from files of its own in place of the bundle's: the
-// bundle's kernel and initramfs would not even start.
-func TestOverrides(t *testing.T) {
-	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
-		r := newRig(t, arch, 16*mib)
-		dtb := filepath.Join(t.TempDir(), "board.dtb")
-		if err := r.board.DumpDTB(t.Context(), dtb); err != nil {
-			t.Fatal(err)
-		}
-		dir := bundleDir(t, arch, debian.Bundle{DTB: dtb})
-		good := t.TempDir()
-		for _, name := range []string{"kernel", "initramfs", "qemu-virt.dtb"} {
-			file := filepath.Join(dir, "data", name)
-			if err := os.Rename(file, filepath.Join(good, name)); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(file, []byte("not what it should be"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		s, err := r.flasher(t, dir, flasher.UseKernel(filepath.Join(good, "kernel")),
-			flasher.UseInitram(filepath.Join(good, "initramfs")), flasher.UseDTB(filepath.Join(good, "qemu-virt.dtb"))).BusyboxShell(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if out, err := s.Run(t.Context(), "echo $((6 * 7))"); err != nil || strings.TrimSpace(out) != "42" {
-			t.Errorf("shell: %q, %v", out, err)
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-}

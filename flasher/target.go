@@ -75,9 +75,19 @@ func (w *writer) resolvePartition(ctx context.Context, p *part) (dev busybox.Blo
 	if p.disk.Partition {
 		return dev, fmt.Errorf("%w: %s is a partition itself; name its disk as the target", ErrPartitionNotFound, p.disk.Path)
 	}
-	if p.table, p.head, err = w.readTable(ctx, p.disk); err != nil {
+	table, head, err := w.readTable(ctx, p.disk)
+	if errors.Is(err, ErrPartitionTable) && p.head != nil {
+		// An earlier attempt of this flash saw a good one; its preflash
+		// commands removed it, and it was lost before it was put back.
+		if err := w.putTableBack(ctx, p); err != nil {
+			return dev, err
+		}
+		table, head, err = w.readTable(ctx, p.disk)
+	}
+	if err != nil {
 		return dev, err
 	}
+	p.table, p.head = table, head
 	if _, stale := partitions(p.disk, p.table); len(stale) > 0 {
 		// Written since the kernel looked, perhaps by a program on the board.
 		if err := w.rereadTable(ctx, p.disk); err != nil {

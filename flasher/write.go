@@ -114,7 +114,7 @@ func (w *writer) stream(ctx context.Context) error {
 	m := w.meter(StepWrite, w.device.Path, size)
 	ctx, stop := w.watch(ctx, func() (any, bool) {
 		done := w.served()
-		m.update(done)
+		m.updateWire(done, done)
 		return done, done >= size
 	})
 	err = w.shell.Script(ctx, script, nil, w.device.Path, w.outputFlags(), bodyURL, restURL, strconv.FormatInt(whole, 10))
@@ -127,7 +127,7 @@ func (w *writer) stream(ctx context.Context) error {
 		return fmt.Errorf("the board took %d of %d bytes of the image and reported success", w.res.TransferredBytes, size)
 	}
 	w.res.WrittenBytes = size
-	m.update(size)
+	m.updateWire(size, size)
 	return nil
 }
 

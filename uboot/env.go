@@ -72,7 +72,7 @@ func (s *Session) setEnv(ctx context.Context, name, value string) error {
 		return err
 	}
 	got, err := s.store(ctx, name, value)
-	if err == nil && got != value && s.hush && !s.modern && strings.Contains(value, `\`) {
+	if err == nil && got != value && s.hush && !s.modern && strings.ContainsAny(value, `'\`) {
 		// The parser may be the one that came with U-Boot 2024.01.
 		s.modern = true
 		got, err = s.store(ctx, name, value)
@@ -149,42 +149,4 @@ func plainQuote(value string) string {
 		}
 	}
 	return b.String()
-}
-
-// storeLong brings a value into a variable, in as many pieces as the line limit
-// needs. Each piece is put behind what is there already; hush looks at quotes and
-// backslashes in that a second time, so a value that needs pieces and has some is
-// refused.
-func (s *Session) storeLong(ctx context.Context, name, value string) error {
-	room := s.cfg.lineLimit - frameLength - len("setenv "+name+" \"${"+name+"}\"")
-	if room < 16 {
-		return fmt.Errorf("%w: nothing fits behind the name %s", ErrLineTooLong, name)
-	}
-	if len(s.quote(value)) > room && strings.ContainsAny(value, `'\`) {
-		return fmt.Errorf("%w: %d characters, of which %d fit, and it cannot be brought there in pieces because it has single quotes or backslashes",
-			ErrLineTooLong, len(value), room)
-	}
-	prefix := ""
-	for value != "" {
-		n := min(len(value), room-len("''"))
-		if len(s.quote(value)) <= room {
-			n = len(value)
-		}
-		if _, err := s.run(ctx, "setenv "+name+" "+prefix+s.quote(value[:n]), nil); err != nil {
-			return err
-		}
-		value = value[n:]
-		prefix = `"${` + name + `}"`
-	}
-	return nil
-}
-
-// quote makes one word of a value for U-Boot's hush. Inside single quotes it
-// takes everything as it is but the single quote and, unlike a POSIX shell and the
-// parser of CONFIG_HUSH_MODERN_PARSER, the backslash.
-func (s *Session) quote(value string) string {
-	if !s.modern {
-		value = strings.ReplaceAll(value, `\`, `\\`)
-	}
-	return "'" + strings.ReplaceAll(value, `'`, `'\''`) + "'"
 }

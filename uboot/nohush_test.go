@@ -168,7 +168,7 @@ func TestNoHushHang(t *testing.T) {
 // TestModernHush brings the values to a build whose hush takes single quotes as a
 // POSIX shell does.
 func TestModernHush(t *testing.T) {
-	for _, value := range []string{"plain", `back\slash`, `\`, `\\`, `it's \'`, `'\`, `a;b $x "q"  two`, `\n`} {
+	for _, value := range []string{"plain", `back\slash`, `\`, `\\`, `it's \'`, `'\`, `a;b $x "q"  two`, `\n`, strings.Repeat(`it's a \n "$x"; `, 20), strings.Repeat(`it's `, 60), strings.Repeat("long ", 60)} {
 		synctest.Test(t, func(t *testing.T) {
 			b := &oldBoard{modern: true}
 			s := atPrompt(t, b)

@@ -194,7 +194,7 @@ func (b *oldBoard) runCommand(line string) bool {
 		return false
 	}
 	if b.modern {
-		for _, args := range modernWords(line) {
+		for _, args := range b.modernWords(line) {
 			b.call(args)
 		}
 		return true
@@ -229,48 +229,6 @@ func (b *oldBoard) runCommand(line string) bool {
 		}
 	}
 	return good
-}
-
-// modernWords cuts a line into commands and their words as a POSIX shell does. The
-// status is always 0 and there are no variables.
-func modernWords(line string) (commands [][]string) {
-	var words []string
-	var word strings.Builder
-	begun := false
-	end := func() {
-		if begun {
-			words = append(words, word.String())
-		}
-		word.Reset()
-		begun = false
-	}
-	for i := 0; i < len(line); i++ {
-		switch c := line[i]; {
-		case c == ' ':
-			end()
-		case c == ';':
-			end()
-			commands, words = append(commands, words), nil
-		case c == '\'':
-			begun = true
-			for i++; i < len(line) && line[i] != '\''; i++ {
-				word.WriteByte(line[i])
-			}
-		case c == '\\' && i+1 < len(line):
-			begun = true
-			i++
-			word.WriteByte(line[i])
-		case c == '$' && strings.HasPrefix(line[i:], "$?"):
-			begun = true
-			i++
-			word.WriteByte('0')
-		default:
-			begun = true
-			word.WriteByte(c)
-		}
-	}
-	end()
-	return append(commands, words)
 }
 
 // expand takes quotes and backslashes off and puts variables in, as the macros of

@@ -70,8 +70,11 @@ func TestRealRandomValues(t *testing.T) {
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	refused := 0
-	for range 150 {
+	for i := range 150 {
 		value := make([]byte, 1+random.IntN(60))
+		if i%10 == 0 {
+			value = make([]byte, 100+random.IntN(200))
+		}
 		for i := range value {
 			value[i] = alphabet[random.IntN(len(alphabet))]
 		}

@@ -256,32 +256,3 @@ func normalise(out string) string {
 	out = strings.ReplaceAll(out, "\r", "")
 	return strings.TrimSuffix(out, "\n")
 }
-
-// frameLength is what the markers add to a command line.
-const frameLength = 64
-
-// fit returns a command that does not exceed the line limit: the command itself,
-// or one that runs it from an environment variable that it was brought to in
-// pieces.
-func (s *Session) fit(ctx context.Context, cmd string) (string, error) {
-	if i := strings.IndexFunc(cmd, isControl); i >= 0 {
-		return "", fmt.Errorf("%w: %q (commands are joined with \";\")", ErrControlCharacter, cmd[i])
-	}
-	if len(cmd)+frameLength <= s.cfg.lineLimit {
-		return cmd, nil
-	}
-	if !s.hush {
-		return "", fmt.Errorf("%w: %d characters, the limit is %d, and %w", ErrLineTooLong, len(cmd), s.cfg.lineLimit-frameLength, ErrNoHush)
-	}
-	if err := s.storeLong(ctx, longVariable, cmd); err != nil {
-		return "", err
-	}
-	return "run " + longVariable, nil
-}
-
-// isControl says that a character is a key of U-Boot's line editor (ASCII's control
-// characters; common/cli_readline.c).
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
-
-// longVariable holds a command that is longer than a line.
-const longVariable = "dutflash_cmd"

@@ -27,7 +27,7 @@ type scenario struct {
 	con     *console.Console
 	s       *uboot.Session
 	options []uboot.Option
-	full    bool // with the parts that wait for timeouts of U-Boot
+	full    bool // what is recorded, with the parts that wait for timeouts of U-Boot
 	heading func(string)
 }
 
@@ -42,6 +42,9 @@ func (d *scenario) run() {
 	d.step("what boards say of themselves", d.information)
 	d.step("environment", d.environment)
 	d.step("long values and commands", d.long)
+	if !d.full {
+		d.step("long values and commands with quotes", d.longQuoted)
+	}
 	d.step("network", d.network)
 	d.step("files", d.load)
 	d.step("no kernel", d.bootRefused)
@@ -194,8 +197,8 @@ func (d *scenario) long() {
 	d.roundTrip(strings.Repeat("a long value; ", 60))
 	d.roundTrip(strings.Repeat(`"$x" `, 100))
 	d.roundTrip(strings.Repeat("0123456789", 250)) // more than one line of output
-	if err := d.s.SetEnv(ctx, "dutflash_test", strings.Repeat(`it's `, 100)); !errors.Is(err, uboot.ErrLineTooLong) {
-		d.Errorf("long value with quotes: %v, want ErrLineTooLong", err)
+	if err := d.s.SetEnv(ctx, "dutflash_test", strings.Repeat(`it's `, 1000)); !errors.Is(err, uboot.ErrLineTooLong) {
+		d.Errorf("very long value with quotes: %v, want ErrLineTooLong", err)
 	}
 	long := strings.Repeat("echo 0123456789; ", 40) + "echo end"
 	if out, err := d.s.Run(ctx, long); err != nil || out != strings.Repeat("0123456789\n", 40)+"end" {
@@ -207,6 +210,20 @@ func (d *scenario) long() {
 	}
 	if _, err := d.s.Env(ctx, "dutflash_cmd"); !errors.Is(err, uboot.ErrNotDefined) {
 		d.Errorf("a long command leaves its variable: %v", err)
+	}
+}
+
+// longQuoted goes through many pieces, which the transcripts need not hold.
+func (d *scenario) longQuoted() {
+	d.roundTrip(strings.Repeat(`it's a \n "$x"; `, 30))
+	cmd := strings.Repeat(`setenv dutflash_test 'a;b'\\c; `, 10) + "printenv dutflash_test"
+	if out, err := d.s.Run(d.Context(), cmd); err != nil || out != `dutflash_test=a;b\c` {
+		d.Errorf("long command with quotes: %q, %v", out, err)
+	}
+	for _, name := range []string{"dutflash_cmd", "dutflash_1", "dutflash_2"} {
+		if _, err := d.s.Env(d.Context(), name); !errors.Is(err, uboot.ErrNotDefined) {
+			d.Errorf("%s is left behind: %v", name, err)
+		}
 	}
 }
 

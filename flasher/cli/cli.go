@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -43,12 +44,19 @@ func WithConfig(opts ...config.Option) Option {
 	return func(s *shared) { s.config = append(s.config, opts...) }
 }
 
+// WithFlasher adds options for every Flasher, ahead of what the flags say, such as
+// a network of one's own.
+func WithFlasher(opts ...flasher.Option) Option {
+	return func(s *shared) { s.extra = append(s.extra, opts...) }
+}
+
 // shared are the flags of every command.
 type shared struct {
 	file, board  string
 	consoleDebug bool
 	verbose      bool
 	config       []config.Option
+	extra        []flasher.Option
 }
 
 // New returns the command "dutflash" with its subcommands. They read and write
@@ -73,7 +81,7 @@ func New(opts ...Option) *cobra.Command {
 	flags.StringVar(&s.board, "board", "", "name of the board; not needed where the file has one")
 	flags.BoolVarP(&s.verbose, "verbose", "v", false, "log every step on standard error")
 	flags.BoolVar(&s.consoleDebug, "console-debug", false, "show the board's console on standard error")
-	root.AddCommand(flashCommand(s), bootloaderShell(s), busyboxShell(s), consoleCommand(s), powerCommand(s),
+	root.AddCommand(flashCommand(s), dumpCommand(s), bootloaderShell(s), busyboxShell(s), consoleCommand(s), powerCommand(s),
 		bundleCommand(s), imageCommand(s), boardCommand(s))
 	return root
 }
@@ -108,7 +116,7 @@ func (s *shared) one() (*config.Board, error) {
 
 // options are what the flags of every command say to a Flasher.
 func (s *shared) options(cmd *cobra.Command) []flasher.Option {
-	var opts []flasher.Option
+	opts := slices.Clone(s.extra)
 	if s.verbose {
 		opts = append(opts, flasher.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))))
 	}

@@ -68,6 +68,7 @@ func ExampleNew() {
 	// bundle
 	// busybox-shell
 	// console
+	// dump
 	// flash
 	// image
 	// power

@@ -57,11 +57,11 @@ func TestScriptLeavesGaps(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, written := range []int64{total, 0} { // the second time it is all there
-				p, err := extents.New(extents.Config{Chunks: chunks})
+				p, err := extents.New(extents.Config{Chunks: chunks, Image: bytes.NewReader(image)})
 				if err != nil {
 					t.Fatal(err)
 				}
-				srv := httptest.NewServer(p.Handler(bytes.NewReader(image)))
+				srv := httptest.NewServer(p.Handler())
 				defer srv.Close()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()

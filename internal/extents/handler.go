@@ -22,10 +22,10 @@ func Script() []byte { return bytes.Clone(script) }
 
 // Handler serves a plan under task and data; see [Plan.TaskHandler] and
 // [Plan.DataHandler].
-func (p *Plan) Handler(image io.ReaderAt) http.Handler {
+func (p *Plan) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/task", p.TaskHandler())
-	mux.Handle("/data", p.DataHandler(image))
+	mux.Handle("/data", p.DataHandler())
 	return mux
 }
 
@@ -56,7 +56,7 @@ func (p *Plan) TaskHandler() http.Handler {
 // DataHandler serves the bytes of a write task: GET with the query parameter
 // task. The connection is cut where the image cannot be read, so that a short
 // extent is never taken for a whole one.
-func (p *Plan) DataHandler(image io.ReaderAt) http.Handler {
+func (p *Plan) DataHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, err := strconv.ParseInt(r.URL.Query().Get("task"), 10, 64)
 		t := p.writeTask(id)
@@ -66,7 +66,7 @@ func (p *Plan) DataHandler(image io.ReaderAt) http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("Content-Length", strconv.FormatInt(t.Length, 10))
-		section := io.NewSectionReader(image, t.Offset, t.Length)
+		section := io.NewSectionReader(p.cfg.Image, t.Offset, t.Length)
 		n, err := io.Copy(countingWriter{w, p}, section)
 		if err != nil || n != t.Length {
 			panic(http.ErrAbortHandler)

@@ -14,7 +14,9 @@ package extents
 import (
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"sync"
+	"time"
 )
 
 // Chunk is one piece of the image.
@@ -30,7 +32,9 @@ type Chunk struct {
 type Verify int
 
 const (
-	// VerifyFull proves every chunk: found on the device, or read back.
+	// VerifyFull proves every chunk: found on the device, or read back. Since
+	// a chunk is found by reading it, proving only what was written would
+	// leave nothing out, and there is no such choice here.
 	VerifyFull Verify = iota
 	// VerifyNone believes the board about what it wrote.
 	VerifyNone
@@ -42,10 +46,13 @@ type Config struct {
 	// neither read nor written. Offsets are multiples of 512; chunks at
 	// multiples of 1 MiB are the fastest.
 	Chunks []Chunk
+	// Image holds the bytes of the chunks.
+	Image  io.ReaderAt
 	Verify Verify
 	// WriteAll skips the comparison: every chunk is written.
 	WriteAll bool
-	// MaxExtent bounds one write; 0 is 16 MiB.
+	// MaxExtent bounds what one task reads or writes; 0 is 64 MiB. Tasks are
+	// smaller where the board takes longer than about two seconds for that.
 	MaxExtent int64
 }
 
@@ -72,15 +79,10 @@ const (
 	classes
 )
 
-// sampleSize is how many chunks of a class are compared before it is decided
-// whether comparing the rest can pay off.
-const sampleSize = 8
-
 type chunk struct {
 	Chunk
-	index  int // in the plan
-	state  state
-	sample bool
+	index int // in the plan
+	state state
 	// How often it could not be read, was refused by the device, could not
 	// be fetched, and was read back wrong.
 	unread, refused, unfetched, wrong int
@@ -112,8 +114,10 @@ type Plan struct {
 	mu      sync.Mutex
 	chunks  []chunk
 	counts  [proved + 1]int
-	sampled [classes]struct{ left, matched int }
-	decided [classes]bool
+	probes  []probe // not looked at yet
+	decided bool    // the probes are back
+	found   Findings
+	speeds  map[Verb]*Speed
 	workers map[string]*worker
 	nextID  int64
 	served  map[int64]bool // write tasks whose data went out completely
@@ -126,10 +130,10 @@ type Plan struct {
 // New returns a Plan for the chunks.
 func New(cfg Config) (*Plan, error) {
 	if cfg.MaxExtent == 0 {
-		cfg.MaxExtent = 16 << 20
+		cfg.MaxExtent = 64 << 20
 	}
 	p := &Plan{
-		cfg: cfg, workers: map[string]*worker{}, served: map[int64]bool{},
+		cfg: cfg, workers: map[string]*worker{}, speeds: map[Verb]*Speed{}, served: map[int64]bool{},
 		change: make(chan struct{}), done: make(chan struct{}),
 	}
 	var end int64
@@ -145,33 +149,7 @@ func New(cfg Config) (*Plan, error) {
 		return nil, fmt.Errorf("the image has no chunks")
 	}
 	p.counts[unknown] = len(p.chunks)
-	p.chooseSamples()
-	return p, nil
-}
-
-// chooseSamples marks chunks of each class, spread over the image. A class with
-// hardly more chunks than a sample is compared as a whole.
-func (p *Plan) chooseSamples() {
-	if p.cfg.WriteAll {
-		for i := range p.chunks {
-			p.set(&p.chunks[i], differs)
-		}
-		p.decided = [classes]bool{true, true}
-		return
-	}
-	var members [classes][]int
-	for i := range p.chunks {
-		k := p.chunks[i].class()
-		members[k] = append(members[k], i)
-	}
-	for k, m := range members {
-		n := min(sampleSize, len(m))
-		for j := range n {
-			p.chunks[m[j*len(m)/n]].sample = true
-		}
-		p.sampled[k].left = n
-		p.decided[k] = n == 0
-	}
+	return p, p.chooseProbes()
 }
 
 // set moves a chunk to another state.
@@ -186,6 +164,31 @@ func (p *Plan) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stats
+}
+
+// Speed is what the board needed for all tasks of one kind, with its requests and
+// processes.
+type Speed struct {
+	Bytes   int64
+	Elapsed time.Duration
+}
+
+// BytesPerSecond is 0 where nothing was done.
+func (s Speed) BytesPerSecond() float64 {
+	if s.Elapsed <= 0 {
+		return 0
+	}
+	return float64(s.Bytes) / s.Elapsed.Seconds()
+}
+
+// Speed returns how fast the board carried out the tasks of a kind so far.
+func (p *Plan) Speed(v Verb) Speed {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s := p.speeds[v]; s != nil {
+		return *s
+	}
+	return Speed{}
 }
 
 // Done is closed when every chunk is proved, or when the plan has failed.

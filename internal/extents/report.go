@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // What ends a plan.
@@ -39,9 +40,20 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 	if w == nil || w.task == nil || w.task.ID != id {
 		return
 	}
-	task, chunks := w.task, w.chunks
-	w.task, w.chunks = nil, nil
+	task, chunks, probes := w.task, w.chunks, w.probes
+	w.task, w.chunks, w.probes = nil, nil, nil
+	if status == 0 && (task.Verb == Hash || task.Verb == Write || task.Verb == Zero) {
+		s := p.speeds[task.Verb]
+		if s == nil {
+			s = &Speed{}
+			p.speeds[task.Verb] = s
+		}
+		s.Bytes += task.Length * int64(max(task.Count, 1))
+		s.Elapsed += time.Since(w.since)
+	}
 	switch task.Verb {
+	case Probe:
+		p.probed(probes, strings.Split(digests, ","))
 	case Hash:
 		sums := strings.Split(digests, ",")
 		for i, c := range chunks {
@@ -98,8 +110,7 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 	}
 }
 
-// compared notes whether the device had the chunk, and decides from the samples
-// whether comparing the rest of its class can pay off.
+// compared notes whether the device had the chunk.
 func (p *Plan) compared(c *chunk, same bool) {
 	if same {
 		p.set(c, proved)
@@ -107,27 +118,6 @@ func (p *Plan) compared(c *chunk, same bool) {
 		p.stats.Proved += c.Size
 	} else {
 		p.set(c, differs)
-	}
-	if !c.sample {
-		return
-	}
-	k := c.class()
-	s := &p.sampled[k]
-	s.left--
-	if same {
-		s.matched++
-	}
-	if s.left > 0 {
-		return
-	}
-	p.decided[k] = true
-	if s.matched > 0 {
-		return
-	}
-	for i := range p.chunks {
-		if o := &p.chunks[i]; o.state == unknown && o.class() == k {
-			p.set(o, differs)
-		}
 	}
 }
 

@@ -12,6 +12,7 @@ type Verb string
 
 // The verbs of a [Task].
 const (
+	Probe Verb = "probe" // print the SHA-256 of Length bytes from each of Offsets
 	Hash  Verb = "hash"  // print the SHA-256 of Count chunks of Length bytes from Offset
 	Write Verb = "write" // fetch Length bytes and write them at Offset
 	Zero  Verb = "zero"  // write Length zero bytes at Offset
@@ -24,10 +25,14 @@ type Task struct {
 	ID             int64
 	Verb           Verb
 	Offset, Length int64
-	Count          int // of Hash
+	Count          int     // of Hash
+	Offsets        []int64 // of Probe
 }
 
 func (t Task) String() string {
+	if t.Verb == Probe {
+		return fmt.Sprintf("%d %s %s %d %d", t.ID, t.Verb, strings.Trim(strings.ReplaceAll(fmt.Sprint(t.Offsets), " ", ","), "[]"), t.Length, t.Count)
+	}
 	return fmt.Sprintf("%d %s %d %d %d", t.ID, t.Verb, t.Offset, t.Length, t.Count)
 }
 
@@ -35,6 +40,8 @@ func (t Task) String() string {
 type worker struct {
 	task   *Task // handed out, not reported yet
 	chunks []*chunk
+	probes []probe
+	since  time.Time // the task was handed out
 }
 
 // patience is how long Ask waits for something to do before it sends the worker
@@ -56,6 +63,7 @@ func (p *Plan) Ask(ctx context.Context, name string) Task {
 		}
 		if w.task == nil {
 			p.assign(w, strings.HasPrefix(name, "writer"))
+			w.since = time.Now()
 		}
 		task, change := w.task, p.change
 		p.mu.Unlock()
@@ -112,7 +120,7 @@ func (p *Plan) assignWrite(w *worker) {
 			}
 			continue
 		}
-		if c.state != differs || c.Offset != t.Offset+t.Length || c.Zero != (t.Verb == Zero) || t.Length+c.Size > p.cfg.MaxExtent {
+		if c.state != differs || c.Offset != t.Offset+t.Length || c.Zero != (t.Verb == Zero) || t.Length+c.Size > p.extent(t.Verb) {
 			break
 		}
 		t.Length += c.Size
@@ -127,20 +135,32 @@ func (p *Plan) assignWrite(w *worker) {
 	w.task = t
 }
 
-// assignRead chooses what is read next: first the samples, then enough
+// extent is how much one task of a kind may read or write: what the board does
+// in about two seconds. Larger tasks cost the board fewer processes, smaller ones
+// lose less when it is reset.
+func (p *Plan) extent(v Verb) int64 {
+	s := p.speeds[v]
+	if s == nil {
+		return min(16<<20, p.cfg.MaxExtent)
+	}
+	return min(max(int64(2*s.BytesPerSecond()), 4<<20), p.cfg.MaxExtent)
+}
+
+// assignRead chooses what is read next: first the probes, then enough
 // comparisons to keep the writer busy, then what was written, then the rest.
 func (p *Plan) assignRead(w *worker) {
-	sample := p.find(func(c *chunk) bool { return c.state == unknown && c.sample })
-	compare := p.find(func(c *chunk) bool { return c.state == unknown && p.decided[c.class()] })
+	if len(p.probes) > 0 {
+		w.task = p.nextProbe(w)
+		return
+	}
+	var compare *chunk
+	if p.decided {
+		compare = p.find(func(c *chunk) bool { return c.state == unknown })
+	}
 	check := p.find(func(c *chunk) bool { return c.state == written })
-	var c *chunk
-	switch {
-	case sample != nil:
-		c = sample
-	case compare != nil && (check == nil || !p.backlog()):
+	c := check
+	if compare != nil && (check == nil || !p.backlog()) {
 		c = compare
-	default:
-		c = check
 	}
 	if c == nil {
 		return
@@ -165,8 +185,7 @@ func (p *Plan) together(c *chunk) []*chunk {
 	for i := c.index + 1; i < len(p.chunks); i++ {
 		o := &p.chunks[i]
 		bytes += o.Size
-		if o.state != c.state || o.Size != c.Size || o.Offset != p.chunks[i-1].Offset+c.Size || bytes > p.cfg.MaxExtent ||
-			o.state == unknown && (c.sample || o.sample || !p.decided[o.class()]) {
+		if o.state != c.state || o.Size != c.Size || o.Offset != p.chunks[i-1].Offset+c.Size || bytes > p.extent(Hash) {
 			break
 		}
 		chunks = append(chunks, o)
@@ -188,7 +207,7 @@ func (p *Plan) backlog() bool {
 	var bytes int64
 	for i := range p.chunks {
 		if p.chunks[i].state == differs {
-			if bytes += p.chunks[i].Size; bytes >= 2*p.cfg.MaxExtent {
+			if bytes += p.chunks[i].Size; bytes >= 2*p.extent(Write) {
 				return true
 			}
 		}

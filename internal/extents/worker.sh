@@ -70,6 +70,16 @@ hash_chunks() {
 	done
 }
 
+# hash_pieces prints the digests of $1 bytes from each of the offsets in $2, which
+# commas separate.
+hash_pieces() {
+	offsets=$2,
+	while [ -n "$offsets" ]; do
+		hash_chunks "${offsets%%,*}" "$1" 1 || return
+		offsets=${offsets#*,}
+	done
+}
+
 # write_range copies standard input to offset $1 of the device; $2 is its
 # length. Direct I/O takes whole sectors only.
 write_range() {
@@ -92,6 +102,10 @@ worker() {
 			said=$(hash_chunks "$4" "$5" "$6")
 			status=$?
 			;;
+		probe)
+			said=$(hash_pieces "$5" "$4")
+			status=$?
+			;;
 		write)
 			said=$(fetch "$url/data?task=$2" 900 | write_range "$4" "$5")
 			status=$?
@@ -112,7 +126,7 @@ worker() {
 			;;
 		esac
 		case $3 in
-		hash) ;;
+		hash | probe) ;;
 		*)
 			[ $status -eq 0 ] || echo "task $2, $3 at $4: status $status: $said" >&2
 			said=

@@ -151,7 +151,7 @@ func (m *machine) autoboot() bool {
 	for left := m.cfg.Delay; left > 0; left-- {
 		until, cancel := context.WithTimeout(m.ctx, time.Second)
 		for {
-			var p [64]byte
+			var p [1]byte
 			n, err := m.tty.Receive(until, p[:])
 			if err != nil {
 				break

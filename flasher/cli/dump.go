@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dutflash/dutflash/flasher"
+)
+
+// dumpFlags are the flags of dump.
+type dumpFlags struct {
+	target, partition, bundle, compression string
+	from                                   int64
+	used, force                            bool
+}
+
+func dumpCommand(s *shared) *cobra.Command {
+	f := &dumpFlags{}
+	cmd := &cobra.Command{
+		Use:   "dump FILE",
+		Short: "Read a target, or a part of it, into a file, and prove that it is what is there",
+		Long: `Read a target, or a part of it, into a file (- for standard output), and prove that
+it is what is there. Zeros become holes of the file. Nothing is written to any disk of
+the board. A dump that was cut off is continued with --from and the size of the file.`,
+		Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error { return f.run(cmd, s, a[0]) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.target, "target", "", "what to read: a target of the manifest, /dev/..., or /sys/class/block#ADDRESS")
+	flags.StringVar(&f.partition, "partition", "", "partition of the target: label, number, or PARTUUID=...")
+	flags.BoolVar(&f.used, "used", false, "only up to the end of the last partition")
+	flags.Int64Var(&f.from, "from", 0, "offset in bytes to go on from; FILE is appended to")
+	flags.StringVar(&f.compression, "compression", "", "what the board packs the data with on the way; the default is what is fastest")
+	flags.StringVar(&f.bundle, "force-flash-bundle", "", "flasher bundle to use in place of the board's")
+	flags.BoolVar(&f.force, "force", false, "overwrite FILE")
+	return cmd
+}
+
+func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) error {
+	p := newProgress(cmd, false)
+	defer p.close()
+	fl, err := s.flasher(cmd, flasher.WithProgress(p.event))
+	if err != nil {
+		return err
+	}
+	w, done, err := f.open(cmd, file)
+	if err != nil {
+		return usageError{err}
+	}
+	var opts []flasher.DumpOption
+	for _, o := range []struct {
+		set bool
+		opt flasher.DumpOption
+	}{
+		{f.partition != "", flasher.DumpPartition(f.partition)}, {f.used, flasher.DumpUsed()}, {f.from != 0, flasher.DumpFrom(f.from)},
+		{f.compression != "", flasher.DumpCompression(f.compression)}, {f.bundle != "", flasher.DumpBundle(f.bundle)},
+	} {
+		if o.set {
+			opts = append(opts, o.opt)
+		}
+	}
+	res, err := fl.Dump(cmd.Context(), f.target, w, opts...)
+	p.close()
+	if err != nil && res != nil && res.Bytes > 0 && file != "-" {
+		err = fmt.Errorf("%w\n(%d bytes are in %s and proved; go on with --from %[2]d)", err, f.from+res.Bytes, file)
+	}
+	if err = errors.Join(err, done()); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d bytes from offset %d, proved, sha256 %s, in %v\n", res.Device, res.Bytes, res.Offset, res.SHA256, res.Elapsed.Round(time.Second))
+	return nil
+}
+
+// open opens the file for the dump. done completes it.
+func (f *dumpFlags) open(cmd *cobra.Command, name string) (w io.Writer, done func() error, err error) {
+	if name == "-" {
+		return cmd.OutOrStdout(), func() error { return nil }, nil
+	}
+	mode := os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	switch {
+	case f.from > 0:
+		mode = os.O_WRONLY
+	case f.force:
+		mode = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	}
+	file, err := os.OpenFile(name, mode, 0o644)
+	if err != nil {
+		if errors.Is(err, os.ErrExist) {
+			err = fmt.Errorf("%w (overwrite it with --force, or go on with --from)", err)
+		}
+		return nil, nil, err
+	}
+	if f.from > 0 {
+		size, err := file.Seek(0, io.SeekEnd)
+		if err == nil && size != f.from {
+			err = fmt.Errorf("%s has %d bytes, and --from is %d: they must be the same", name, size, f.from)
+		}
+		if err != nil {
+			return nil, nil, errors.Join(err, file.Close())
+		}
+	}
+	h := &holes{file: file, at: f.from}
+	return h, h.close, nil
+}
+
+// holes writes blocks of zeros as holes.
+type holes struct {
+	file *os.File
+	at   int64
+}
+
+func (h *holes) Write(p []byte) (int, error) {
+	zero := true
+	for _, b := range p {
+		if b != 0 {
+			zero = false
+			break
+		}
+	}
+	if !zero {
+		if _, err := h.file.WriteAt(p, h.at); err != nil {
+			return 0, err
+		}
+	}
+	h.at += int64(len(p))
+	return len(p), nil
+}
+
+func (h *holes) close() error { return errors.Join(h.file.Truncate(h.at), h.file.Close()) }

@@ -1,0 +1,265 @@
+//go:build !windows
+
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	expect "github.com/Netflix/go-expect"
+
+	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/flasher/cli"
+	"github.com/dutflash/dutflash/flasher/config"
+	"github.com/dutflash/dutflash/flasher/flashertest"
+	"github.com/dutflash/dutflash/power"
+)
+
+// person is somebody at a terminal with a simulated board.
+type person struct {
+	*expect.Console
+	board *flashertest.Board
+	dir   string
+	opts  []cli.Option
+}
+
+// sitDown gives the person a board of the board file, and an image.
+func sitDown(t *testing.T, opts ...flashertest.Option) *person {
+	t.Helper()
+	b, err := flashertest.NewBoard(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	c, err := expect.NewConsole(expect.WithDefaultTimeout(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	p := &person{Console: c, board: b, dir: t.TempDir()}
+	if err := b.WriteBundle(filepath.Join(p.dir, "bundle")); err != nil {
+		t.Fatal(err)
+	}
+	boards := fmt.Sprintf("boards:\n  sim:\n    flasher_bundle: %s/bundle\n    cache_dir: %[1]s/cache\n    cycle_wait: 1ms\n    serial: {type: simulated}\n    power: {type: simulated}\n", p.dir)
+	for name, content := range map[string]string{"boards.yaml": boards, "image.raw": strings.Repeat("some of an image", 1<<19)} {
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.opts = []cli.Option{
+		cli.WithFlasher(flasher.WithNetwork(b.Network())),
+		cli.WithConfig(
+			config.WithSerial("simulated", func(config.Settings) (flasher.OpenConsole, error) { return b.Open, nil }),
+			config.WithPower("simulated", func(config.Settings) (power.Controller, error) { return b, nil }),
+		),
+	}
+	return p
+}
+
+// runs starts the command on the person's terminal.
+func (p *person) runs(ctx context.Context, args ...string) <-chan error {
+	cmd := cli.New(p.opts...)
+	cmd.SetArgs(append(args, "--config", filepath.Join(p.dir, "boards.yaml")))
+	cmd.SetIn(p.Tty())
+	cmd.SetOut(p.Tty())
+	cmd.SetErr(p.Tty())
+	done := make(chan error, 1)
+	go func() { done <- cmd.ExecuteContext(ctx) }()
+	return done
+}
+
+func (p *person) sees(t *testing.T, text string) {
+	t.Helper()
+	if got, err := p.ExpectString(text); err != nil {
+		t.Fatalf("%q was not shown: %v; this was:\n%s", text, err, got)
+	}
+}
+
+func (p *person) types(t *testing.T, text string) {
+	t.Helper()
+	if _, err := p.Send(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *person) isOff(t *testing.T) {
+	t.Helper()
+	if on, _ := p.board.State(t.Context()); on {
+		t.Error("the board was left on")
+	}
+}
+
+func TestFlashOnATerminal(t *testing.T) {
+	p := sitDown(t)
+	done := p.runs(t.Context(), "flash", filepath.Join(p.dir, "image.raw"))
+	p.sees(t, "bootloader")
+	p.sees(t, "% |") // a bar
+	p.sees(t, "/dev/mmcblk0 holds the image (proved, sha256 ")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	p.isOff(t)
+}
+
+func TestShellsOnATerminal(t *testing.T) {
+	for _, tc := range []struct{ command, typed, shown string }{
+		{"bootloader-shell", "printenv loadaddr\r", "loadaddr=0x40200000"},
+		{"busybox-shell", "echo $((6 * 7)) bytes\r", "42 bytes"},
+	} {
+		t.Run(tc.command, func(t *testing.T) {
+			p := sitDown(t)
+			transcript := filepath.Join(p.dir, "transcript")
+			done := p.runs(t.Context(), tc.command, "--transcript", transcript)
+			p.sees(t, "Ctrl-]")
+			p.types(t, tc.typed)
+			p.sees(t, tc.shown)
+			p.types(t, "\x1d")
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			p.isOff(t)
+			if text, err := os.ReadFile(transcript); err != nil || !strings.Contains(string(text), tc.shown) {
+				t.Errorf("transcript: %v, %q", err, text)
+			}
+		})
+	}
+}
+
+func TestConsoleLeavesThePower(t *testing.T) {
+	p := sitDown(t)
+	if err := p.board.On(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done := p.runs(t.Context(), "console")
+	p.sees(t, "Ctrl-]")
+	p.types(t, " \x03printenv arch\r")
+	p.sees(t, "arch=sim")
+	p.types(t, "\x1d")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if on, _ := p.board.State(t.Context()); !on {
+		t.Error("the board was switched off")
+	}
+}
+
+// TestInterrupt is Ctrl-C once: the flash stops, and the board is off.
+func TestInterrupt(t *testing.T) {
+	p := sitDown(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := p.runs(ctx, "flash", filepath.Join(p.dir, "image.raw"))
+	p.sees(t, "network")
+	cancel()
+	if err := <-done; cli.ExitCode(err) != 130 {
+		t.Errorf("exit code %d of %v, want 130", cli.ExitCode(err), err)
+	}
+	p.isOff(t)
+}
+
+// TestFlashJSON: each line is an object, the last the result.
+func TestFlashJSON(t *testing.T) {
+	p := sitDown(t)
+	out, err := os.Create(filepath.Join(p.dir, "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	cmd := cli.New(p.opts...)
+	cmd.SetArgs([]string{"flash", filepath.Join(p.dir, "image.raw"), "--json", "--config", filepath.Join(p.dir, "boards.yaml")})
+	cmd.SetOut(out)
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(out.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := map[string]bool{}
+	var last struct {
+		Step   string `json:"step"`
+		Result struct {
+			SHA256 string `json:"sha256"`
+			Device string `json:"device"`
+		} `json:"result"`
+		Exit *int `json:"exit_code"`
+	}
+	for line := range strings.Lines(string(text)) {
+		if err := json.Unmarshal([]byte(line), &last); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		steps[last.Step] = true
+	}
+	if last.Exit == nil || *last.Exit != 0 || last.Result.Device != "/dev/mmcblk0" || len(last.Result.SHA256) != 64 {
+		t.Errorf("the last line is %+v", last)
+	}
+	if !steps["write"] || !steps["power"] {
+		t.Errorf("steps %v", steps)
+	}
+}
+
+// TestDump reads back what is on the disk, holes and all.
+func TestDump(t *testing.T) {
+	content := []byte(strings.Repeat("on the disk", 300_000))
+	p := sitDown(t, flashertest.WithDisk(12<<20, content))
+	file := filepath.Join(p.dir, "dump.raw")
+	run := func(args ...string) error {
+		cmd := cli.New(p.opts...)
+		cmd.SetArgs(append([]string{"dump", file, "--config", filepath.Join(p.dir, "boards.yaml")}, args...))
+		cmd.SetOut(t.Output())
+		cmd.SetErr(t.Output())
+		return cmd.ExecuteContext(t.Context())
+	}
+	if err := run(); err != nil {
+		t.Fatal(err)
+	}
+	want := append(content, make([]byte, 12<<20-len(content))...)
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the dump has %d bytes and is not the disk (%v)", len(got), err)
+	}
+	if err := run(); err == nil || !strings.Contains(err.Error(), "--force") || cli.ExitCode(err) != 2 {
+		t.Errorf("over a file that is there: %v", err)
+	}
+	if err := os.Truncate(file, 8<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := run("--from", "8388608"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the continued dump has %d bytes and is not the disk (%v)", len(got), err)
+	}
+	p.isOff(t)
+}
+
+// TestBoardFailures: the exit code says whose fault it was.
+func TestBoardFailures(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		faults flashertest.Faults
+		code   int
+	}{
+		{"no Ethernet", flashertest.Faults{NoEthernet: true}, 6},
+		{"disk that flips bits", flashertest.Faults{FlipAt: []int64{12345}}, 8},
+		{"write error", flashertest.Faults{WriteErrorAt: 4096}, 7},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			p := sitDown(t, flashertest.WithFaults(tc.faults))
+			cmd := cli.New(p.opts...)
+			cmd.SetArgs([]string{"flash", filepath.Join(p.dir, "image.raw"), "--retries", "0", "--config", filepath.Join(p.dir, "boards.yaml")})
+			cmd.SetOut(t.Output())
+			cmd.SetErr(t.Output())
+			if err := cmd.ExecuteContext(t.Context()); cli.ExitCode(err) != tc.code {
+				t.Errorf("exit code %d of %v, want %d", cli.ExitCode(err), err, tc.code)
+			}
+			p.isOff(t)
+		})
+	}
+}
