@@ -138,7 +138,7 @@ func TestNetwork(t *testing.T) {
 // flash runs our worker script on the board against the real handlers.
 func flash(t testing.TB, s *busybox.Shell, image []byte) (*extents.Plan, error) {
 	t.Helper()
-	cfg := extents.Config{}
+	cfg := extents.Config{Image: bytes.NewReader(image)}
 	for off := 0; off < len(image); off += mib {
 		b := image[off:min(off+mib, len(image))]
 		cfg.Chunks = append(cfg.Chunks, extents.Chunk{Offset: int64(off), Size: int64(len(b)), SHA256: sha256.Sum256(b), Zero: len(bytes.Trim(b, "\x00")) == 0})
@@ -148,7 +148,7 @@ func flash(t testing.TB, s *busybox.Shell, image []byte) (*extents.Plan, error) 
 		t.Fatal(err)
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/e/", http.StripPrefix("/e", p.Handler(bytes.NewReader(image))))
+	mux.Handle("/e/", http.StripPrefix("/e", p.Handler()))
 	mux.HandleFunc("/worker.sh", func(w http.ResponseWriter, _ *http.Request) { w.Write(extents.Script()) })
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
