@@ -105,6 +105,7 @@ func TestConfig(t *testing.T) {
 		"same name":             {Disks: []linux.Disk{{Name: "sda", Disk: newDisk(t, mib)}, {Name: "sda", Disk: newDisk(t, mib)}}},
 		"address":               {Disks: []linux.Disk{{Name: "sda", Address: "a/b", Disk: newDisk(t, mib)}}},
 		"console":               {Console: "/dev/sda"},
+		"tool":                  {Tools: []string{"cat", "nosuchtool"}},
 		"memory":                {Memory: 1},
 		"noise":                 {Noise: []linux.Noise{{Text: "x"}}},
 	} {
