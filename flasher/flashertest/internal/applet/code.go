@@ -233,15 +233,46 @@ func packTools() map[string]func(*call, []string) int {
 	return t
 }
 
+// packStream compresses standard input with gzip or zstd; the level makes no
+// difference.
+func packStream(c *call, name string, files bool) int {
+	var w io.WriteCloser
+	var err error
+	switch name {
+	case "gzip":
+		w, err = gzip.NewWriterLevel(c.out, gzip.BestSpeed)
+	case "zstd":
+		w, err = zstd.NewWriter(c.out, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
+	default:
+		return c.fail("compressing is not known to the simulated board")
+	}
+	if err != nil || files {
+		return c.fail("only standard input is known to the simulated board")
+	}
+	_, rerr, werr := c.copy(w, c.in)
+	if werr == nil {
+		werr = w.Close()
+	}
+	switch {
+	case c.Killed():
+		return 1
+	case werr != nil:
+		return c.fail("write error: %v", werr)
+	case rerr != nil:
+		return c.fail("read error: %v", rerr)
+	}
+	return 0
+}
+
 // unpack decompresses standard input, or files, to standard output.
 func unpack(name string, open func(io.Reader) (io.Reader, error), needsFlag bool) func(*call, []string) int {
 	return func(c *call, args []string) int {
-		o, files, ok := c.parse(args, "dcf", "T", nil)
+		o, files, ok := c.parse(args, "dcf123456789", "T", nil)
 		if !ok {
 			return 1
 		}
 		if needsFlag && !o.has('d') {
-			return c.fail("compressing is not known to the simulated board")
+			return packStream(c, name, len(files) > 0)
 		}
 		if len(files) > 0 && !o.has('c') && !strings.HasSuffix(name, "cat") {
 			return c.fail("only to standard output is known to the simulated board")

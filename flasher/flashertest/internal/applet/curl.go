@@ -16,12 +16,12 @@ import (
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
 )
 
-var curlLong = map[string]byte{"connect-timeout": 'c', "max-time": 'm', "header": 'H', "data": 'd', "data-binary": 'd', "output": 'o', "fail": 'f', "silent": 's', "show-error": 'S', "location": 'L', "insecure": 'k', "range": 'r', "request": 'X', "user-agent": 'A'}
+var curlLong = map[string]byte{"connect-timeout": 'c', "max-time": 'm', "header": 'H', "data": 'd', "data-binary": 'd', "output": 'o', "fail": 'f', "silent": 's', "show-error": 'S', "location": 'L', "insecure": 'k', "range": 'r', "request": 'X', "user-agent": 'A', "upload-file": 'T'}
 
-// curl knows -f -s -S -L -k -o -H -d -m -r -X -A; --connect-timeout is Dial's own
+// curl knows -f -s -S -L -k -o -H -d -m -r -X -A -T; --connect-timeout is Dial's own
 // business.
 func (m *Machine) curl(c *call, args []string) int {
-	o, urls, ok := c.parse(args, "fsSLk", "oHdmcrXA", curlLong)
+	o, urls, ok := c.parse(args, "fsSLk", "oHdmcrXAT", curlLong)
 	if !ok || len(urls) != 1 {
 		fmt.Fprintln(c.err, "curl: try 'curl --help' or 'curl --manual' for more information")
 		return 2
@@ -68,6 +68,17 @@ func (m *Machine) curl(c *call, args []string) int {
 	req, err := m.request(ctx, c, u, options)
 	if err != nil {
 		return 26
+	}
+	if o.has('T') {
+		r, closeFile, err := c.open(o['T'])
+		if err != nil {
+			return say(26, "Failed to open/read local data from file/application")
+		}
+		defer closeFile()
+		req.Method, req.Body = http.MethodPut, io.NopCloser(r)
+		if n, err := c.K.FS.Stat(c.Process, o['T'], true); err == nil && n.Mode().IsRegular() {
+			req.ContentLength = n.Size()
+		}
 	}
 	req.Header.Set("User-Agent", "curl/7.88.1")
 	if o.has('A') {

@@ -12,7 +12,7 @@ import (
 
 func (m *Machine) netTools() map[string]func(*call, []string) int {
 	return map[string]func(*call, []string) int{
-		"ip": m.ip, "ifconfig": m.ifconfig, "route": m.route, "udhcpc": m.udhcpc, "wget": m.wget, "curl": m.curl,
+		"ip": m.ip, "ifconfig": m.ifconfig, "route": m.route, "udhcpc": m.udhcpc, "wget": m.wget, "curl": m.curl, "nc": m.nc,
 	}
 }
 

@@ -232,7 +232,9 @@ func (m *Machine) request(ctx context.Context, c *call, u *url.URL, o options) (
 			c.fail("read error: %v", err)
 			return nil, err
 		}
-		body = strings.NewReader(string(data))
+		// busybox takes the file for a C string: a NUL ends it.
+		text, _, _ := strings.Cut(string(data), "\x00")
+		body = strings.NewReader(text)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), body)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dutflash/dutflash/flasher/flashertest/internal/applet"
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/disk"
 )
 
@@ -132,6 +133,12 @@ func (c Config) complete() (Config, error) {
 		seen[d.Name] = true
 		if d.Address == "" {
 			d.Address = fmt.Sprintf("%x.mmc", 0x4f80000+0x10000*i)
+		}
+	}
+	known := (&applet.Machine{}).Table()
+	for _, n := range c.Tools {
+		if known[n] == nil && !slices.Contains(shellTools, n) {
+			return fail("tool %q is not known to the simulated board", n)
 		}
 	}
 	for _, n := range c.Noise {

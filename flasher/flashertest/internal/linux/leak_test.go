@@ -40,7 +40,7 @@ func TestCutLeavesNothingRunning(t *testing.T) {
 	settled(t)
 	for _, cmd := range []string{
 		"", "sleep 1000", "sleep 1000 & sleep 1000 | cat", "while :; do :; done", "cat", "read x", "mkfifo p; cat p", "x=$(sleep 1000)",
-		"yes", "dd if=/dev/zero of=/dev/null bs=1M", "wget -q -O - http://127.0.0.1:1/hang", "(trap '' INT TERM HUP; while :; do sleep 1; done)",
+		"yes", "dd if=/dev/zero of=/dev/null bs=1M", "wget -q -O - http://127.0.0.1:1/hang", "sleep 1000 | nc 127.0.0.1 1", "(trap '' INT TERM HUP; while :; do sleep 1; done)",
 		"timeout 1000 sh -c 'sleep 1000'", "cat <<X\n$(yes | head -c 100000)\nX", "sleep 1000 &\nsleep 1000\n\x1a",
 	} {
 		host, board := net.Pipe()
@@ -105,6 +105,7 @@ func TestConfig(t *testing.T) {
 		"same name":             {Disks: []linux.Disk{{Name: "sda", Disk: newDisk(t, mib)}, {Name: "sda", Disk: newDisk(t, mib)}}},
 		"address":               {Disks: []linux.Disk{{Name: "sda", Address: "a/b", Disk: newDisk(t, mib)}}},
 		"console":               {Console: "/dev/sda"},
+		"tool":                  {Tools: []string{"cat", "nosuchtool"}},
 		"memory":                {Memory: 1},
 		"noise":                 {Noise: []linux.Noise{{Text: "x"}}},
 	} {

@@ -80,7 +80,7 @@ func TestDiskErrorsReachTheKernelLog(t *testing.T) {
 	t.Parallel()
 	d := newDisk(t, 8*mib)
 	d.FailWrites(3*mib, 512)
-	s := session(t, linux.Config{Disks: []linux.Disk{{Name: "mmcblk1", Disk: d}}})
+	s := session(t, linux.Config{Memory: 32 * mib, Disks: []linux.Disk{{Name: "mmcblk1", Disk: d}}})
 	_, err := s.Run(testContext(t), "dd if=/dev/zero of=/dev/mmcblk1 bs=1M count=8 oflag=direct")
 	if !errors.Is(err, busybox.ErrIO) || !strings.Contains(err.Error(), "I/O error, dev mmcblk1, sector 6144") {
 		t.Errorf("%v", err)
@@ -92,7 +92,7 @@ func TestDiskErrorsReachTheKernelLog(t *testing.T) {
 	if _, err := s.Run(testContext(t), "dd if=/dev/mmcblk1 of=/dev/null bs=100 count=1 iflag=direct"); err == nil || !strings.Contains(err.Error(), "Invalid argument") {
 		t.Errorf("direct read of 100 bytes: %v", err)
 	}
-	if _, err := s.Run(testContext(t), "head -c 600M /dev/zero >/tmp/big"); !errors.Is(err, busybox.ErrNoSpace) {
+	if _, err := s.Run(testContext(t), "head -c 20M /dev/zero >/tmp/big"); !errors.Is(err, busybox.ErrNoSpace) {
 		t.Errorf("/tmp is full: %v", err)
 	}
 }

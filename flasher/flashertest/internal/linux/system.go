@@ -159,6 +159,10 @@ func BusyboxTools() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys((&applet.Machine{}).Table())), func(n string) bool { return slices.Contains(ExtraTools(), n) })
 }
 
+// shellTools are builtins of the shell that are programs too. They are always
+// there.
+var shellTools = []string{"echo", "printf", "test", "[", "kill", "true", "false", "pwd"}
+
 // install puts the programs into /bin.
 func (s *System) install() {
 	tools := s.cfg.Tools
@@ -166,7 +170,7 @@ func (s *System) install() {
 		tools = BusyboxTools()
 	}
 	table := s.machine.Table()
-	for _, n := range []string{"echo", "printf", "test", "[", "kill", "true", "false", "pwd"} {
+	for _, n := range shellTools {
 		s.program("/bin/"+n, ash.Builtin(n))
 	}
 	for _, n := range tools {

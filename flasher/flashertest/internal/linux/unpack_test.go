@@ -45,7 +45,13 @@ func TestPackedImagesAreWritten(t *testing.T) {
 		"zst":  pack(func(w io.Writer) (io.WriteCloser, error) { return zstd.NewWriter(w) }),
 	}
 	files["cut"] = files["xz"][:len(files["xz"])/2]
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write(files[r.URL.Path[1:]]) }))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(files[r.URL.Path[1:]])
+		if r.Method == http.MethodPut {
+			fmt.Fprintf(w, "PUT %d ", r.ContentLength)
+			io.Copy(w, r.Body)
+		}
+	}))
 	defer srv.Close()
 	d := newDisk(t, 8*mib)
 	cfg := networked(t, d)
@@ -61,6 +67,9 @@ func TestPackedImagesAreWritten(t *testing.T) {
 		if got, err := d.SHA256(int64(len(image))); err != nil || got != sha256.Sum256(image) {
 			t.Errorf("%s: the disk holds something else, %v", kind, err)
 		}
+	}
+	if out, err := s.Run(testContext(t), "printf 'to be sent' >/tmp/f; curl -fsS -H Expect: -T /tmp/f "+srv.URL+"/put; zstd -1 -c </tmp/f | zstd -dc"); err != nil || out != "PUT 10 to be sentto be sent" {
+		t.Errorf("%q, %v", out, err)
 	}
 	if out, err := s.Run(testContext(t), "curl -fsSL "+srv.URL+"/cut | xzcat | wc -c"); err == nil {
 		t.Errorf("half an xz file: %q", out)

@@ -60,6 +60,7 @@ func troubled(t *testing.T) string {
 func TestWgetGivesTheSameAsOnRealBusybox(t *testing.T) {
 	t.Parallel()
 	u := troubled(t)
+	port := u[strings.LastIndexByte(u, ':')+1:]
 	var dialer net.Dialer
 	real, sim := realSession(t), session(t, linux.Config{Dial: dialer.DialContext})
 	if _, err := sim.Run(testContext(t), "cd /tmp"); err != nil {
@@ -83,12 +84,18 @@ func TestWgetGivesTheSameAsOnRealBusybox(t *testing.T) {
 		"wget -q -O - --header 'X-Test: yes' --post-data 'a=b' U/header; echo \" $?\"",
 		"echo posted >f; wget -q -O - --post-file f U/header; echo $?; rm f",
 		"wget -q -O - --no-such-option U/ok 2>&1 | head -n 1; wget 2>&1 | head -n 3 | tail -n 1 | cut -c1-11",
+		"printf 'a\\000b' >f; wget -q -O - --post-file f U/header; echo \" $?\"; rm f",
+		"printf 'GET /ok HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 PORT | tail -n 1; echo $?",
+		"printf 'POST /header HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 3\\r\\nConnection: close\\r\\n\\r\\na\\000b' | nc 127.0.0.1 PORT | tail -n 1 | od -c; echo $?",
+		"printf 'GET /big HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 PORT | wc -c >f; [ $(cat f) -gt 4194304 ]; echo $?; rm f",
+		"echo x | nc 127.0.0.1 1; echo $?; printf 'GET /short HTTP/1.0\\r\\n\\r\\n' | nc 127.0.0.1 PORT | tail -n 1",
+		"printf 'some text' | gzip -1 -c | zcat; echo; printf 'some text' | gzip | gzip -dc; echo",
 		"wget -q -O /dev/full U/big; echo $?",
 		"wget -q -O - http://127.0.0.1:1/; echo $?",
 	} {
 		t.Run(strings.NewReplacer("U/", "", "/", "|").Replace(script), func(t *testing.T) {
 			run := func(s *busybox.Shell) (string, int) {
-				out, err := s.Run(testContext(t), "("+strings.ReplaceAll(script, "U/", u+"/")+")")
+				out, err := s.Run(testContext(t), "("+strings.NewReplacer("U/", u+"/", "PORT", port).Replace(script)+")")
 				return normal(out), status(t, err)
 			}
 			wantOut, wantStatus := run(real)
