@@ -47,7 +47,7 @@ func (d BlockDevice) CheckTarget(size int64) error {
 	case len(d.Users) > 0:
 		return &Error{Op: op, Err: ErrInUse, Detail: fmt.Sprintf("%s is used: %s; release it in a preflash command", d.Path, strings.Join(d.Users, ", "))}
 	case size > d.Size:
-		return &Error{Op: op, Err: ErrTooSmall, Detail: fmt.Sprintf("%s has %d bytes and the image %d", d.Path, d.Size, size)}
+		return &Error{Op: op, Err: ErrTooSmall, Detail: fmt.Sprintf("%s has %d bytes and the image %d; choose another target or make the image smaller", d.Path, d.Size, size)}
 	}
 	return nil
 }

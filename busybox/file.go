@@ -62,7 +62,7 @@ func (s *Shell) fileTools(ctx context.Context, op string) (fileTools, error) {
 		}
 	}
 	if t.sum == "" {
-		return t, &Error{Op: op, Err: ErrNoTool, Detail: "none of sha256sum, sha1sum, md5sum; without one nothing proves what arrived"}
+		return t, &Error{Op: op, Err: ErrNoTool, Detail: "none of sha256sum, sha1sum, md5sum; without one nothing proves what arrived: build the initramfs with one"}
 	}
 	return t, nil
 }
@@ -112,7 +112,7 @@ func (s *Shell) Upload(ctx context.Context, path string, data []byte) error {
 		return errors.Join(err, s.discardPart(ctx, op, part))
 	}
 	if want := t.digest(data); firstField(got) != want {
-		err := s.fail(op, t.sum, ErrCorrupt, "%s of %s is %s, want %s", t.sum, path, firstField(got), want)
+		err := s.fail(op, t.sum, ErrCorrupt, "%s of %s is %s, want %s; look at the serial line and its speed", t.sum, path, firstField(got), want)
 		return errors.Join(err, s.discardPart(ctx, op, part))
 	}
 	return s.each(ctx, op, "mv "+part+" "+quote(path))

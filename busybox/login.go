@@ -59,10 +59,10 @@ func (s *Shell) Login(ctx context.Context) error {
 	s.cfg.log.Debug("busybox: a shell answers", "after", time.Since(began))
 	s.stream.w = watch{last: omenSession}
 	if err := s.surface(ctx); err != nil {
-		return s.explain(op, "", err, "a shell answered once and then no more")
+		return s.explain(op, "", err, "a shell answered once and then no more; log in again, or power-cycle the board")
 	}
 	if err := s.enter(ctx); err != nil {
-		return s.explain(op, "", err, "the shell could not be made ready for commands")
+		return s.explain(op, "", err, "the shell could not be made ready for commands; log in again, or power-cycle the board")
 	}
 	s.cfg.log.Debug("busybox: session ready", "after", time.Since(began),
 		"quiet", s.env.stty, "ctrl-c", s.env.tty, "kernel messages off", s.env.printk)

@@ -94,6 +94,10 @@ func (s *Shell) Udhcpc(ctx context.Context, iface string) (Address, error) {
 				return a, nil
 			}
 		}
+		if ce := (*CommandError)(nil); errors.As(err, &ce) {
+			err = &Error{Op: op, Command: "udhcpc -i " + n, Err: err,
+				Detail: "is there a DHCP server on that network, and the cable in? A static address does without"}
+		}
 		errs = append(errs, err)
 		if ctx.Err() != nil {
 			break

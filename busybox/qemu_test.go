@@ -39,6 +39,9 @@ type board struct {
 
 func newBoard(t *testing.T, arch virtboard.Arch, login debian.Login) *board {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("boots boards in QEMU, which takes two minutes; leave out -short")
+	}
 	testtool.Need(t, map[virtboard.Arch]string{virtboard.ARM64: "qemu-system-aarch64", virtboard.ARM: "qemu-system-arm"}[arch],
 		"apt-get install qemu-system-arm u-boot-qemu")
 	testtool.NeedFile(t, "/usr/lib/u-boot/qemu_"+string(arch)+"/u-boot.bin", "apt-get install u-boot-qemu")

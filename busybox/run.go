@@ -132,7 +132,7 @@ func (s *Shell) exec(ctx context.Context, op, cmd string, sink func([]byte)) (in
 	s.cfg.log.Debug("busybox: run", "n", s.seq, "command", short(s.hide(cmd), 200))
 	id, err := s.load(ctx, cmd)
 	if err != nil {
-		return 0, s.interrupted(ctx, op, cmd, err, "while the command was typed; it was not run")
+		return 0, s.interrupted(ctx, op, cmd, err, "while the command was typed; it was not run and may be repeated; the next command tries to get the shell back, else power-cycle the board")
 	}
 	status, err := s.perform(ctx, op, cmd, id, sink)
 	s.cfg.log.Debug("busybox: ended", "n", s.seq, "status", status, "error", err, "took", time.Since(began))
@@ -244,7 +244,7 @@ func (s *Shell) perform(ctx context.Context, op, cmd, id string, sink func([]byt
 			return ended(a), nil
 		case done && a.name == s.nonce: // the line that starts it got lost
 			if launches++; launches > tries {
-				return 0, s.fail(op, cmd, ErrCorrupt, "the line that starts the command was damaged %d times; it was not run", tries)
+				return 0, s.fail(op, cmd, ErrCorrupt, "the line that starts the command was damaged %d times; it was not run; look at the serial line and its speed", tries)
 			}
 			if err := s.c.Send(ctx, launch); err != nil {
 				return 0, s.interrupted(ctx, op, cmd, err, "while the command was started")
@@ -284,7 +284,7 @@ func (s *Shell) left(ctx context.Context, op, cmd string, a answer, begun bool) 
 	s.lost = true
 	status, err := strconv.Atoi(a.quit)
 	if err != nil || a.name != "" || !begun {
-		return 0, s.fail(op, cmd, ErrShellLost, "the session's shell ended and it is not known whether the command ran")
+		return 0, s.fail(op, cmd, ErrShellLost, "the session's shell ended and it is not known whether the command ran; look at its effects before repeating it")
 	}
 	s.cfg.log.Debug("busybox: the command ended the session's shell, starting another", "status", status)
 	if err := s.recover(ctx); err != nil {
