@@ -54,6 +54,11 @@ func (w *writer) putExtents(ctx context.Context) error {
 	if due := w.image.Size() - w.unmapped(); w.res.ProvedBytes != due {
 		return w.fail(ctx, StepVerify, 0, fmt.Errorf("%w: only %d of %d bytes were proved", ErrVerify, w.res.ProvedBytes, due))
 	}
+	if w.res.WrittenBytes > 0 {
+		if err := w.step(ctx, StepVerify, t.Command, w.recheck); err != nil {
+			return err
+		}
+	}
 	if w.unmapped() > 0 {
 		w.f.cfg.log.Info("The device holds what the block map covers of the image", "bytes", w.res.ProvedBytes)
 		return nil

@@ -60,7 +60,7 @@ func TestFlashFromRegistry(t *testing.T) {
 		want := []flasher.Step{
 			flasher.StepBundle, flasher.StepServe, flasher.StepConsole, flasher.StepPower, flasher.StepBootloader,
 			flasher.StepNetwork, flasher.StepLoad, flasher.StepBoot, flasher.StepLogin, flasher.StepShell,
-			flasher.StepTarget, flasher.StepPreflash, flasher.StepWrite, flasher.StepSync, flasher.StepTable, flasher.StepPowerState,
+			flasher.StepTarget, flasher.StepPreflash, flasher.StepWrite, flasher.StepSync, flasher.StepVerify, flasher.StepTable, flasher.StepPowerState,
 		}
 		if !slices.Equal(order, want) {
 			t.Errorf("steps %v, want %v", order, want)

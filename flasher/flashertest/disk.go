@@ -87,5 +87,8 @@ func (d *Disk) setFaults(f Faults) error {
 		d.resetAt = d.Written() + f.ResetAtWritten
 	}
 	d.mu.Unlock()
+	if err := d.disk.SetCapacity(f.Capacity); err != nil {
+		return err
+	}
 	return d.disk.FlipBits(disk.Flips{At: f.FlipAt, Once: f.FlipOnce})
 }

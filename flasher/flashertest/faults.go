@@ -52,6 +52,10 @@ type Faults struct {
 	// are written, without an error; with FlipOnce the first time only.
 	FlipAt   []int64
 	FlipOnce bool
+	// Capacity, where not 0, is how many bytes the disk really has, at least
+	// 64 KiB: what is written behind that falls on its beginning, as on a forged
+	// card.
+	Capacity int64
 	// ReadOnly has the disk refuse to be written.
 	ReadOnly bool
 }
@@ -67,7 +71,7 @@ func (f *Faults) check() error {
 	for name, n := range map[string]int64{
 		"CharactersPerSecond": int64(f.CharactersPerSecond), "TFTPTruncate": f.TFTPTruncate, "CutHTTPAfter": f.CutHTTPAfter,
 		"CutHTTPTimes": int64(f.CutHTTPTimes), "HangIn": int64(f.HangIn), "PanicIn": int64(f.PanicIn), "ResetIn": int64(f.ResetIn),
-		"ResetAtWritten": f.ResetAtWritten, "WriteErrorAt": f.WriteErrorAt, "ReadErrorAt": f.ReadErrorAt,
+		"ResetAtWritten": f.ResetAtWritten, "WriteErrorAt": f.WriteErrorAt, "ReadErrorAt": f.ReadErrorAt, "Capacity": f.Capacity,
 	} {
 		if n < 0 {
 			return fmt.Errorf("%s is negative", name)

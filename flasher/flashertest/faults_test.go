@@ -47,6 +47,7 @@ var faults = []fault{
 	{"read error", func(f *flashertest.Faults) { f.ReadErrorAt = 3 << 20 }},
 	{"bit flip", func(f *flashertest.Faults) { f.FlipAt = []int64{3<<20 + 17} }},
 	{"bit flip, once", func(f *flashertest.Faults) { f.FlipAt, f.FlipOnce = []int64{3<<20 + 17}, true }},
+	{"forged capacity", func(f *flashertest.Faults) { f.Capacity = 5 << 20 }},
 	{"read-only disk", func(f *flashertest.Faults) { f.ReadOnly = true }},
 }
 

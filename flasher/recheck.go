@@ -1,0 +1,92 @@
+package flasher
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/dutflash/dutflash/internal/extents"
+)
+
+const (
+	// recheckPiece is how many bytes are read a second time in one place.
+	recheckPiece = 64 << 10
+	// recheckPieces is in how many places.
+	recheckPieces = 32
+)
+
+// recheck reads pieces of the device again when everything is written. Chunks are
+// read back while others are written still, so a medium that has less than it
+// claims, on which what is written at its end falls on its beginning, would pass:
+// what was right when it was read back is overwritten later. The first and the
+// last piece of the image are always among them: on such a medium one of the two
+// is wrong, whichever was written later.
+func (w *writer) recheck(ctx context.Context) error {
+	chunks, err := w.chunks()
+	if err != nil {
+		return err
+	}
+	offsets := recheckOffsets(chunks)
+	if len(offsets) == 0 {
+		return nil
+	}
+	var blocks strings.Builder
+	for _, off := range offsets {
+		fmt.Fprintf(&blocks, " %d", off/recheckPiece)
+	}
+	out, err := w.shell.Run(ctx, fmt.Sprintf("echo 3 >/proc/sys/vm/drop_caches; for b in%s; do dd if=%s bs=%d skip=$b count=1 %s 2>/dev/null | sha256sum; done",
+		blocks.String(), w.device.Path, recheckPiece, w.inputFlags()))
+	if err != nil {
+		return err
+	}
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if len(lines) != len(offsets) {
+		return fmt.Errorf("%w: reading %d pieces again gave %d digests", ErrVerify, len(offsets), len(lines))
+	}
+	piece := make([]byte, recheckPiece)
+	for i, off := range offsets {
+		if _, err := w.image.ReadAt(piece, off); err != nil {
+			return err
+		}
+		sum := sha256.Sum256(piece)
+		got, _, _ := strings.Cut(lines[i], " ")
+		if want := hex.EncodeToString(sum[:]); got != want {
+			return fmt.Errorf("%w: %d bytes at offset %d were right when they were read back, and are not any more: SHA-256 on the device is %s, of the image %s (a medium that has less than it claims does this)",
+				ErrVerify, recheckPiece, off, got, want)
+		}
+	}
+	return nil
+}
+
+// recheckOffsets chooses whole pieces that lie in chunks, evenly spread over them
+// from the first to the last.
+func recheckOffsets(chunks []extents.Chunk) []int64 {
+	var pieces int64
+	within := func(c extents.Chunk) (first, n int64) {
+		first = (c.Offset + recheckPiece - 1) / recheckPiece
+		return first, max(0, (c.Offset+c.Size)/recheckPiece-first)
+	}
+	for _, c := range chunks {
+		_, n := within(c)
+		pieces += n
+	}
+	var offsets []int64
+	before := int64(0) // pieces of the chunks before
+	for _, c := range chunks {
+		first, n := within(c)
+		for len(offsets) < recheckPieces {
+			next := int64(len(offsets)) * (pieces - 1) / (recheckPieces - 1)
+			if pieces <= recheckPieces {
+				next = int64(len(offsets))
+			}
+			if next >= before+n || next >= pieces {
+				break
+			}
+			offsets = append(offsets, (first+next-before)*recheckPiece)
+		}
+		before += n
+	}
+	return offsets
+}
