@@ -245,7 +245,7 @@ func (o *operation) flashOnce(ctx context.Context, parts []*part, cfg flashConfi
 			return p.wrap(err)
 		}
 		p.res.ImageBytes = p.image.image.Size()
-		p.w = &writer{operation: o, image: p.image.image, res: p.res}
+		p.w = &writer{operation: o, image: p.image.image, source: p.Source, ref: p.Part.Image, res: p.res}
 		p.table, p.moves = nil, nil
 	}
 	if err := o.step(ctx, StepShell, 3*t.Command, parts[0].w.setUpShell); err != nil {
