@@ -69,7 +69,7 @@ func (o *operation) try(ctx context.Context, fn func(context.Context) error) err
 			a.Step = own.Step
 		}
 		o.attempts = append(o.attempts, a)
-		if n > cfg.retries || ctx.Err() != nil || !retryable(err) {
+		if n > cfg.retries || ctx.Err() != nil || !retryable(err) || o.refusedTwice() {
 			if own != nil {
 				own.Attempts = o.attempts
 			}
@@ -100,6 +100,16 @@ func (o *operation) dropBoard() error {
 		return nil
 	}
 	return con.Close()
+}
+
+// errWriteRefused: dd of a method that writes the whole image could not write.
+var errWriteRefused = errors.New("the device refuses to be written")
+
+// refusedTwice says whether the device refused a write of the whole image in the
+// last two attempts. One refusal may be a board in a bad mood.
+func (o *operation) refusedTwice() bool {
+	n := len(o.attempts)
+	return n > 1 && errors.Is(o.attempts[n-1].Err, errWriteRefused) && errors.Is(o.attempts[n-2].Err, errWriteRefused)
 }
 
 // retryable says whether a power cycle may mend what went wrong. Only the steps

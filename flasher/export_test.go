@@ -28,3 +28,8 @@ func CheckParts(ctx context.Context, s *BusyboxSession, parts []Part, opts ...Fl
 	}
 	return o.resolve(ctx, checked, cfg.moveGPT)
 }
+
+// GetterText is the shell fragment that has the board fetch an image.
+func GetterText(url string, headers []string, ca, insecure, curl bool) string {
+	return getter{url: url, headers: headers, ca: ca, insecure: insecure}.text(curl)
+}

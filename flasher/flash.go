@@ -245,7 +245,7 @@ func (o *operation) flashOnce(ctx context.Context, parts []*part, cfg flashConfi
 			return p.wrap(err)
 		}
 		p.res.ImageBytes = p.image.image.Size()
-		p.w = &writer{operation: o, image: p.image.image, res: p.res}
+		p.w = &writer{operation: o, image: p.image.image, source: p.Source, ref: p.Part.Image, res: p.res}
 		p.table, p.moves = nil, nil
 		// What an earlier attempt proved may have been wiped by this one's
 		// preflash commands before anything is proved again.

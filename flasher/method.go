@@ -22,17 +22,22 @@ const (
 	// MethodStream sends the whole raw image through one dd and then reads
 	// the whole range back: for boards with little in their busybox.
 	MethodStream Method = "stream"
+	// MethodShell has the board run the plain pipeline itself, curl or wget,
+	// decompressor, dd, on the file as it is stored, served by the host or, with
+	// [WithDirect], by its own server; then the whole range is read back. A
+	// pipeline that is cut begins anew in the next attempt.
+	MethodShell Method = "shell"
 )
 
 // WithMethod sets how the image gets onto the device. The default is MethodAuto.
 func WithMethod(m Method) Option {
 	return func(c *config) error {
 		switch m {
-		case MethodAuto, MethodExtents, MethodStream:
+		case MethodAuto, MethodExtents, MethodStream, MethodShell:
 			c.method = m
 			return nil
 		}
-		return fmt.Errorf("WithMethod: %q is not one of %q, %q, %q", m, MethodAuto, MethodExtents, MethodStream)
+		return fmt.Errorf("WithMethod: %q is not one of %q, %q, %q, %q", m, MethodAuto, MethodExtents, MethodStream, MethodShell)
 	}
 }
 
@@ -44,15 +49,23 @@ func (w *writer) put(ctx context.Context) error {
 	}
 	w.res.Method = method
 	w.f.cfg.log.Info("Writing image", "device", w.device.Path, "bytes", w.image.Size(), "method", method, "because", why)
-	if method == MethodExtents {
+	switch method {
+	case MethodExtents:
 		return w.putExtents(ctx)
+	case MethodShell:
+		return w.putWhole(ctx, w.pipeline)
 	}
-	return w.putStream(ctx)
+	return w.putWhole(ctx, w.stream)
 }
 
 func (w *writer) chooseMethod() (m Method, why string, err error) {
 	missing := w.missingForExtents()
+	if w.f.cfg.direct != nil {
+		return MethodShell, "the board is to fetch the image from its own server", w.missingForShell()
+	}
 	switch w.f.cfg.method {
+	case MethodShell:
+		return MethodShell, "the caller chose it", w.missingForShell()
 	case MethodStream:
 		return MethodStream, "the caller chose it", nil
 	case MethodExtents:
@@ -76,10 +89,18 @@ func (w *writer) sync(ctx context.Context) error {
 	})
 }
 
-// putStream is MethodStream.
-func (w *writer) putStream(ctx context.Context) error {
+// missingForShell says what the board lacks for MethodShell; nil is nothing.
+func (w *writer) missingForShell() error {
+	if err := w.tools.Need("dd", "mkfifo", "mktemp", "sed", "sleep"); err != nil {
+		return fmt.Errorf("method %q: %w", MethodShell, err)
+	}
+	return nil
+}
+
+// putWhole is what the methods have in common that write the whole image.
+func (w *writer) putWhole(ctx context.Context, write func(context.Context) error) error {
 	t := &w.f.cfg.timeouts
-	if err := w.step(ctx, StepWrite, t.Write, w.stream); err != nil {
+	if err := w.step(ctx, StepWrite, t.Write, write); err != nil {
 		return err
 	}
 	if err := w.sync(ctx); err != nil {

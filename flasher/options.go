@@ -39,6 +39,7 @@ type config struct {
 	cycleWait time.Duration
 	verify    Verify
 	method    Method
+	direct    *Remote
 	writeAll  bool
 	retries   int
 	retryWait time.Duration

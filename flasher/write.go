@@ -19,6 +19,8 @@ import (
 type writer struct {
 	*operation
 	image  *image.Prepared
+	source image.Source // of image; nil where the caller prepared it
+	ref    string       // which source was opened from, or ""
 	res    *Result
 	tools  busybox.Tools
 	device busybox.BlockDevice
@@ -117,10 +119,15 @@ func (w *writer) stream(ctx context.Context) error {
 		m.updateWire(done, done)
 		return done, done >= size
 	})
-	err = w.shell.Script(ctx, script, nil, w.device.Path, w.outputFlags(), bodyURL, restURL, strconv.FormatInt(whole, 10))
+	var out strings.Builder
+	collect := func(chunk []byte) { out.Write(chunk) }
+	err = w.shell.Script(ctx, script, collect, w.device.Path, w.outputFlags(), bodyURL, restURL, strconv.FormatInt(whole, 10))
 	stop()
 	w.res.TransferredBytes = w.served()
 	if err != nil {
+		if writeFailed.MatchString(out.String()) {
+			err = fmt.Errorf("%w: %w", errWriteRefused, err)
+		}
 		return errors.Join(stallCause(ctx), err)
 	}
 	if w.res.TransferredBytes < size {

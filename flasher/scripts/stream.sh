@@ -5,9 +5,17 @@ set -o pipefail
 get() {
 	if command -v curl >/dev/null; then curl -fsS "$1"; else wget -q -O - "$1"; fi
 }
+device=$1
+# write tells a device that refuses from a network that fails.
+write() {
+	dd of="$device" "$@" && return
+	failed=$?
+	echo "dutflash-dd-failed $failed"
+	return $failed
+}
 if [ -n "$3" ]; then
-	get "$3" | dd of="$1" bs=1048576 iflag=fullblock conv=notrunc $2 || exit
+	get "$3" | write bs=1048576 iflag=fullblock conv=notrunc $2 || exit
 fi
 if [ -n "$4" ]; then
-	get "$4" | dd of="$1" bs=4096 iflag=fullblock conv=notrunc seek="$5" oflag=seek_bytes || exit
+	get "$4" | write bs=4096 iflag=fullblock conv=notrunc seek="$5" oflag=seek_bytes || exit
 fi

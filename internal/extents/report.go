@@ -14,7 +14,8 @@ var (
 	ErrVerify = errors.New("the device does not hold what was written")
 	// ErrWrite: the device refused a write at the same place twice.
 	ErrWrite = errors.New("the device refuses to be written")
-	// ErrRead: the device could not be read at the same place twice.
+	// ErrRead: the device could not be read at the same place twice after it
+	// was written.
 	ErrRead = errors.New("the device cannot be read")
 	// ErrTransfer: the board could not fetch the same extent many times.
 	ErrTransfer = errors.New("the board cannot fetch the image")
@@ -89,7 +90,14 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 		return
 	}
 	if status != 0 || err != nil || len(sum) != len(c.SHA256) {
-		if c.unread++; c.unread >= maxAttempts {
+		c.unread++
+		if c.unread >= maxAttempts && back == unknown {
+			// Sectors that cannot be read are often mended by writing them.
+			c.unread = 0
+			p.set(c, differs)
+			return
+		}
+		if c.unread >= maxAttempts {
 			p.finish(fmt.Errorf("%w: %d bytes at offset %d, twice (exit status %d)", ErrRead, c.Size, c.Offset, status))
 			return
 		}
