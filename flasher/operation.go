@@ -115,6 +115,8 @@ func hint(s Step, err error) string {
 		return "nothing was heard: check the power switch's port, the serial cable and the baud rate"
 	case errors.Is(err, uboot.ErrPastBootloader):
 		return "the board booted its own system: check the stop key and the autoboot delay"
+	case errors.Is(err, uboot.ErrPassword):
+		return "give uboot.WithPassword, or the key that stops autoboot, through WithUBootOptions"
 	case s == StepBootloader && timeout:
 		return "check the stop key, the prompt and the baud rate"
 	case s == StepNetwork && timeout, errors.Is(err, uboot.ErrNoDHCP):
