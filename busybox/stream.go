@@ -54,8 +54,10 @@ func (st *stream) read(ctx context.Context, max time.Duration) (string, error) {
 	default:
 		return "", err
 	}
-	st.dropped += m.Dropped
-	text := st.plain(m.Before + m.Text + st.c.Discard())
+	// More may have arrived since the match than the window holds.
+	rest, lost := st.c.Take()
+	st.dropped += m.Dropped + lost
+	text := st.plain(m.Before + m.Text + rest)
 	st.note(text)
 	return text, nil
 }

@@ -207,12 +207,20 @@ func (c *Console) take(index int, scan scanner, end int64) (*Match, error) {
 // Discard forgets the output that was not consumed yet, and returns it. An
 // Expect in progress goes on with what comes later.
 func (c *Console) Discard() string {
+	s, _ := c.Take()
+	return s
+}
+
+// Take is [Console.Discard] for somebody who wants all output: dropped is how
+// many bytes before text were lost since the last match, because more arrived
+// than the window holds.
+func (c *Console) Take() (text string, dropped int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := string(c.win.live())
+	text, dropped = string(c.win.live()), c.win.dropped
 	c.win.consume(c.win.end())
 	if c.active != nil {
 		c.active.restart(c.win.start)
 	}
-	return s
+	return text, dropped
 }
