@@ -59,7 +59,7 @@ func (m *medium) run(t *testing.T, p *extents.Plan) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan int)
-	for _, name := range []string{"reader", "writer"} {
+	for _, name := range []string{"reader", "reader2", "writer"} {
 		go func() {
 			for {
 				task := p.Ask(ctx, name)
@@ -71,6 +71,7 @@ func (m *medium) run(t *testing.T, p *extents.Plan) error {
 			}
 		}()
 	}
+	<-ended
 	<-ended
 	<-ended
 	if ctx.Err() != nil {
@@ -241,7 +242,7 @@ func TestScriptOnRealBusybox(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "reader", "writer")
+			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "writer", "reader", "reader2")
 			cmd.Stdin = bytes.NewReader(extents.Script())
 			cmd.Env = []string{"PATH="}
 			if out, err := cmd.CombinedOutput(); err != nil {
