@@ -93,11 +93,9 @@ func (w *writer) runExtents(ctx context.Context) error {
 		}
 		return s, false
 	})
-	args := []string{w.device.Path, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), "writer", "reader"}
-	if w.tools.CPUs > 1 {
-		// One computes digests while the other waits for the device.
-		args = append(args, "reader2")
-	}
+	// While one reader waits for the device, the other computes a digest or
+	// starts its processes: also where there is only one processor.
+	args := []string{w.device.Path, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), "writer", "reader", "reader2"}
 	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, args...)
 	stop()
 	say()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +52,8 @@ type medium struct {
 	image []byte
 	// write, where set, may spoil a write or refuse it with a status.
 	write func(t extents.Task, b []byte) (status int)
+	// bad, where not 0, is a place that cannot be read until it is written.
+	bad atomic.Int64
 }
 
 // run plays all workers, one task each in turn, until both are told to quit.
@@ -59,7 +62,7 @@ func (m *medium) run(t *testing.T, p *extents.Plan) error {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	ended := make(chan int)
-	for _, name := range []string{"reader", "writer"} {
+	for _, name := range []string{"reader", "reader2", "writer"} {
 		go func() {
 			for {
 				task := p.Ask(ctx, name)
@@ -67,10 +70,15 @@ func (m *medium) run(t *testing.T, p *extents.Plan) error {
 					ended <- int(task.Offset)
 					return
 				}
-				p.Report(name, task.ID, m.do(task), m.hash(task))
+				status, sums := m.do(task), m.hash(task)
+				if at := m.bad.Load(); task.Verb == extents.Hash && at >= task.Offset && at < task.Offset+task.Length*int64(task.Count) && at > 0 {
+					status, sums = 1, ""
+				}
+				p.Report(name, task.ID, status, sums)
 			}
 		}()
 	}
+	<-ended
 	<-ended
 	<-ended
 	if ctx.Err() != nil {
@@ -109,7 +117,28 @@ func (m *medium) do(t extents.Task) int {
 		}
 	}
 	copy(m.disk[t.Offset:], b)
+	if at := m.bad.Load(); at >= t.Offset && at < t.Offset+t.Length {
+		m.bad.Store(0)
+	}
 	return 0
+}
+
+// TestPlanWritesWhatCannotBeRead: a bad sector that writing mends does not end the
+// plan, even where the rest of the image is there.
+func TestPlanWritesWhatCannotBeRead(t *testing.T) {
+	image := noise(16*mib, mib, func(int) bool { return true })
+	p, err := extents.New(extents.Config{Chunks: chunksOf(image, mib), Image: bytes.NewReader(image)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &medium{disk: bytes.Clone(image), image: image}
+	m.bad.Store(5*mib + 3)
+	if err := m.run(t, p); err != nil {
+		t.Fatal(err)
+	}
+	if s := p.Stats(); s.Proved != int64(len(image)) || s.Written == 0 || m.bad.Load() != 0 {
+		t.Errorf("%+v, want all proved and the bad place written", s)
+	}
 }
 
 func TestPlanWritesOnlyWhatDiffers(t *testing.T) {
@@ -241,7 +270,7 @@ func TestScriptOnRealBusybox(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "reader", "writer")
+			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "writer", "reader", "reader2")
 			cmd.Stdin = bytes.NewReader(extents.Script())
 			cmd.Env = []string{"PATH="}
 			if out, err := cmd.CombinedOutput(); err != nil {
