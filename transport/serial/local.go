@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.bug.st/serial"
 )
@@ -15,16 +16,58 @@ import (
 // openLocal opens a port of this machine.
 func openLocal(ref string) (io.ReadWriteCloser, error) {
 	path, query, _ := strings.Cut(ref, "?")
-	mode, err := parseMode(query)
+	mode, reopen, err := parseLocal(query)
 	if err != nil {
 		return nil, err
 	}
-	p, err := serial.Open(path, mode)
-	if err != nil {
-		return nil, openError(err)
+	open := func() (io.ReadWriteCloser, error) { return openPort(path, mode) }
+	if reopen == 0 {
+		return open()
 	}
-	return p, nil
+	return openReopening(reopen, open)
 }
+
+// parseLocal reads what a local port has beside its line settings.
+func parseLocal(query string) (mode *serial.Mode, reopen time.Duration, err error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: %w", ErrURL, err)
+	}
+	if text := values.Get("reopen"); text != "" {
+		if reopen, err = time.ParseDuration(text); err != nil || reopen <= 0 {
+			return nil, 0, fmt.Errorf("%w: reopen=%s is no positive time such as 30s", ErrURL, text)
+		}
+		values.Del("reopen")
+	}
+	mode, err = parseMode(values.Encode())
+	return mode, reopen, err
+}
+
+func openPort(path string, mode *serial.Mode) (io.ReadWriteCloser, error) {
+	lock, err := lockPort(path)
+	var p serial.Port
+	if err == nil {
+		if p, err = serial.Open(path, mode); err != nil {
+			err = errors.Join(openError(err), lock.Close())
+		}
+	}
+	if errors.Is(err, ErrBusy) {
+		err = fmt.Errorf("%w%s", err, holder(path))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return locked{p, lock}, nil
+}
+
+// locked is a port with its lock.
+type locked struct {
+	serial.Port
+	lock io.Closer
+}
+
+// Close closes the port and frees the lock.
+func (l locked) Close() error { return errors.Join(l.Port.Close(), l.lock.Close()) }
 
 // parseMode reads the line settings of a URL's query.
 func parseMode(query string) (*serial.Mode, error) {

@@ -4,13 +4,25 @@
 //	/dev/serial/by-id/usb-FTDI_...   a local port, or COM3 on Windows
 //	/dev/ttyUSB0?baud=1500000        with line settings
 //	tcp://rack7:4001                 a raw TCP port of a console server
+//	telnet://rack7:4001              the same behind a telnet server (RFC 854, 856)
+//	rfc2217://rack7:4001?baud=115200 a serial port of a server that sets its line
 //	unix:///run/board.sock           a unix socket, such as QEMU's -serial
 //	exec:ssh lab picocom /dev/ttyS0  the standard input and output of a command
 //
-// Line settings of a local port are query parameters: baud (default 115200),
+// Line settings of a local port, and of one behind rfc2217 (RFC 2217), are query
+// parameters: baud (default 115200),
 // data (5 to 8, default 8), parity (none, odd, even, mark, space; default none),
 // stop (1, 1.5, 2; default 1), dtr and rts (on, off; how the lines stand while
-// the port is opened; the default is what the driver does, which is on).
+// the port is opened; the default is what the driver does, which is on; it is set
+// behind the opening with rfc2217). A server that does not set its line as asked
+// is [ErrRFC2217].
+//
+// A local port with reopen=30s may vanish for as long and is opened again under its
+// name, as a USB adapter that resets; its /dev/serial/by-id name stays the same. What
+// was said meanwhile is lost, and a line of text in the console says so.
+//
+// A local port is locked (flock, and TIOCEXCL), and one that is held by another
+// program is [ErrBusy], on Linux with that program's name.
 //
 // What is opened is a bare io.ReadWriteCloser for transport/console or any other
 // reader: Close unblocks a Read that waits, may be called more than once, and
@@ -74,12 +86,16 @@ func open(ctx context.Context, url string) (io.ReadWriteCloser, error) {
 		return openLocal(url)
 	case scheme == "tcp":
 		return dial(ctx, "tcp", rest)
+	case scheme == "telnet":
+		return openTelnet(ctx, rest)
+	case scheme == "rfc2217":
+		return openRFC2217(ctx, rest)
 	case scheme == "unix":
 		return dial(ctx, "unix", rest)
 	case scheme == "exec":
 		return openCommand(rest)
 	}
-	return nil, fmt.Errorf("%w: %q (known: a device path, tcp, unix, exec)", ErrScheme, scheme)
+	return nil, fmt.Errorf("%w: %q (known: a device path, tcp, telnet, rfc2217, unix, exec)", ErrScheme, scheme)
 }
 
 func dial(ctx context.Context, network, rest string) (io.ReadWriteCloser, error) {

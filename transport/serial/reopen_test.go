@@ -1,0 +1,111 @@
+//go:build linux
+
+package serial_test
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"github.com/dutflash/dutflash/transport/serial"
+)
+
+// TestReopen: the adapter behind a by-id name resets, and comes back as another
+// device.
+func TestReopen(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "usb-adapter")
+	plug := func() (board, tty *os.File) {
+		board, tty, err := pty.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(tty.Name(), name); err != nil {
+			t.Fatal(err)
+		}
+		return board, tty
+	}
+	board, tty := plug()
+	p, err := serial.Open(t.Context(), name+"?reopen=20s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	r := bufio.NewReader(p)
+	if _, err := board.WriteString("before\n"); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := r.ReadString('\n'); err != nil || line != "before\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	tty.Close()
+	board.Close()
+	plugged := make(chan [2]*os.File, 1)
+	time.AfterFunc(300*time.Millisecond, func() {
+		board, tty := plug()
+		board.WriteString("after\n")
+		plugged <- [2]*os.File{board, tty}
+	})
+	var heard strings.Builder
+	for !strings.Contains(heard.String(), "after\n") {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard.WriteString(line)
+	}
+	if !strings.Contains(heard.String(), "vanished and came back") {
+		t.Errorf("the session was not told: %q", heard.String())
+	}
+	if _, err := p.Write([]byte("typed")); err != nil {
+		t.Error(err)
+	}
+	for _, f := range <-plugged {
+		f.Close()
+	}
+}
+
+// TestReopenGivesUp: what does not come back is an error, and Close ends the
+// search.
+func TestReopenGivesUp(t *testing.T) {
+	for _, tc := range []struct {
+		name, limit string
+		close       bool
+	}{{"limit", "150ms", false}, {"closed", "1h", true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			board, tty, err := pty.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(t.TempDir(), "usb-adapter")
+			if err := os.Symlink(tty.Name(), name); err != nil {
+				t.Fatal(err)
+			}
+			p, err := serial.Open(t.Context(), name+"?reopen="+tc.limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+			tty.Close()
+			board.Close()
+			if tc.close {
+				time.AfterFunc(50*time.Millisecond, func() { p.Close() })
+			}
+			_, err = p.Read(make([]byte, 16))
+			if err == nil || errors.Is(err, serial.ErrNotFound) == tc.close {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}

@@ -1,0 +1,207 @@
+//go:build linux
+
+package serial_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
+	"golang.org/x/term"
+
+	"github.com/dutflash/dutflash/internal/testtool"
+	"github.com/dutflash/dutflash/transport/serial"
+)
+
+// ser2net runs Debian's ser2net for a serial port that is a pty, and returns where
+// it listens and the board's end of the line.
+func ser2net(t *testing.T, accepter string) (address string, board *os.File) {
+	t.Helper()
+	bin := testtool.Need(t, "ser2net", "apt-get install ser2net")
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close(); slave.Close() })
+	if _, err := term.MakeRaw(int(slave.Fd())); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address = l.Addr().String()
+	l.Close()
+	config := filepath.Join(t.TempDir(), "ser2net.yaml")
+	text := fmt.Sprintf("connection: &c\n  accepter: %s,tcp,%s\n  connector: serialdev,%s,9600n81,local\n", accepter, strings.Replace(address, ":", ",", 1), slave.Name())
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var output bytes.Buffer
+	cmd := exec.Command(bin, "-n", "-d", "-u", "-c", config)
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for tick := time.NewTicker(20 * time.Millisecond); ; {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			return address, master
+		}
+		select {
+		case <-tick.C:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("ser2net does not listen:\n%s", output.String())
+		}
+	}
+}
+
+// everyByte is what a line must carry unharmed.
+func everyByte() []byte {
+	all := make([]byte, 0, 1024)
+	for i := range 256 {
+		all = append(all, byte(i))
+	}
+	return append(all, "\xff\xff\r\n\r\x00\r\xff\xf0"...)
+}
+
+func TestSer2net(t *testing.T) {
+	for _, tc := range []struct{ scheme, accepter, query string }{
+		{"telnet", "telnet", ""},
+		{"rfc2217", "telnet(rfc2217)", "?baud=115200&data=7&parity=even&stop=2"},
+	} {
+		t.Run(tc.scheme, func(t *testing.T) {
+			address, board := ser2net(t, tc.accepter)
+			// The connection that looked whether ser2net listens has the port for
+			// a moment.
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			var p io.ReadWriteCloser
+			var err error
+			for p == nil && ctx.Err() == nil {
+				p, err = serial.Open(ctx, tc.scheme+"://"+address+tc.query)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			want := everyByte()
+			if tc.query != "" { // seven bits
+				want = []byte("seven bits are enough for this\r\n")
+			}
+			for _, way := range []struct {
+				name     string
+				from, to io.ReadWriter
+			}{{"to the board", p, board}, {"from the board", board, p}} {
+				if _, err := way.from.Write(want); err != nil {
+					t.Fatalf("%s: %v", way.name, err)
+				}
+				got := make([]byte, len(want))
+				if _, err := io.ReadFull(way.to, got); err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s: %v, got %q, want %q", way.name, err, got, want)
+				}
+			}
+			if tc.query == "" {
+				return
+			}
+			tio, err := unix.IoctlGetTermios(int(board.Fd()), unix.TCGETS)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// A pty keeps the speed and the stop bits, and no size of characters.
+			if tio.Cflag&unix.CBAUD != unix.B115200 || tio.Cflag&unix.CSTOPB == 0 {
+				t.Errorf("the line's flags are %o, want 115200 baud and two stop bits", tio.Cflag)
+			}
+		})
+	}
+}
+
+// TestNoRFC2217: a telnet server that does not know the option is named.
+func TestNoRFC2217(t *testing.T) {
+	address, _ := ser2net(t, "telnet")
+	var err error
+	for range 50 {
+		if _, err = serial.Open(t.Context(), "rfc2217://"+address); errors.Is(err, serial.ErrRFC2217) {
+			break
+		}
+	}
+	if !errors.Is(err, serial.ErrRFC2217) || !strings.Contains(err.Error(), "telnet://") {
+		t.Errorf("got %v, want ErrRFC2217 that names another way", err)
+	}
+}
+
+// TestSilentRFC2217: a server that answers nothing ends with the context.
+func TestSilentRFC2217(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := serial.Open(ctx, "rfc2217://"+l.Addr().String()); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, serial.ErrRFC2217) {
+		t.Errorf("got %v, want ErrRFC2217 and the deadline", err)
+	}
+}
+
+// TestBusyPortNamesItsHolder opens a port twice, which nothing but the lock keeps
+// root from.
+func TestBusyPortNamesItsHolder(t *testing.T) {
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	defer slave.Close()
+	p, err := serial.Open(t.Context(), slave.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	_, err = serial.Open(t.Context(), slave.Name())
+	if !errors.Is(err, serial.ErrBusy) {
+		t.Fatalf("got %v, want ErrBusy", err)
+	}
+	if !strings.Contains(err.Error(), fmt.Sprintf("process %d", os.Getpid())) {
+		t.Errorf("%v does not say who holds it", err)
+	}
+}
+
+// FuzzTelnet: whatever a server sends, reading ends with the connection.
+func FuzzTelnet(f *testing.F) {
+	f.Add([]byte("hello\r\x00\xff\xff\xff\xfb\x00\xff\xfa\x2c\x65\x00\xff\xf0world"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Skip(err)
+		}
+		go func() {
+			defer l.Close()
+			if c, err := l.Accept(); err == nil {
+				go io.Copy(io.Discard, c)
+				c.Write(data)
+				c.(*net.TCPConn).CloseWrite()
+			}
+		}()
+		p, err := serial.Open(t.Context(), "telnet://"+l.Addr().String())
+		if err != nil {
+			t.Skip(err)
+		}
+		defer p.Close()
+		if out, _ := io.ReadAll(p); len(out) > len(data) {
+			t.Errorf("%d bytes of data out of %d", len(out), len(data))
+		}
+	})
+}
