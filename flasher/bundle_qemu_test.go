@@ -107,6 +107,7 @@ func proved(t *testing.T, f *flasher.Flasher) string {
 // TestBundleOfCreate boots both boards from what Create and Push make: from the
 // layout as it is, and from the same bundle in the CNCF distribution registry.
 func TestBundleOfCreate(t *testing.T) {
+	t.Parallel()
 	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
 		r := newRig(t, arch, 16*mib)
 		dir := dtbBundle(t, r, arch, debian.Bundle{Login: debian.Login{Username: "root", Password: "let me in"}})
@@ -228,6 +229,7 @@ func fitBundle(t *testing.T, arch virtboard.Arch, from string) string {
 // TestFITBundle boots each configuration of a FIT: the bundle has no device tree
 // of its own, and its variants only change the boot command.
 func TestFITBundle(t *testing.T) {
+	t.Parallel()
 	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
 		testtool.Need(t, "mkimage", "apt-get install u-boot-tools")
 		r := newRig(t, arch, 16*mib)

@@ -43,6 +43,7 @@ func (r *rig) unchanged(t *testing.T, disk []byte) {
 // TestDump reads a whole disk, what is used of it, and one partition, in the ways
 // that Debian's busybox offers.
 func TestDump(t *testing.T) {
+	t.Parallel()
 	r, f, disk := dumpRig(t)
 	const used = 28 * mib
 	for _, tc := range []struct {
@@ -81,6 +82,7 @@ func TestDump(t *testing.T) {
 // TestDumpContinues resets the board in the middle: the retry goes on. Then the
 // caller cancels, and then the writer fails.
 func TestDumpContinues(t *testing.T) {
+	t.Parallel()
 	r, f, disk := dumpRig(t)
 	t.Run("after a reset", func(t *testing.T) {
 		var once sync.Once

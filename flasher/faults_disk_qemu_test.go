@@ -34,6 +34,7 @@ func faultyDisk(t *testing.T, size int64, inject ...string) (path string, args [
 // error at once, whatever the method; no retry is spent on it but the one that the
 // whole-image methods need to see it at the same place twice.
 func TestDiskErrors(t *testing.T) {
+	t.Parallel()
 	const place = 9 * mib / 512
 	for _, tc := range []struct {
 		name     string
@@ -71,6 +72,7 @@ func TestDiskErrors(t *testing.T) {
 
 // TestReadOnlyDisk: nothing is written to a write-protected medium.
 func TestReadOnlyDisk(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "protected.img")
 	if err := errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, 32*mib)); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 // TestPacketLoss loses one frame in fifty both ways from the first write on.
 func TestPacketLoss(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, virtboard.ARM64, 32*mib)
 	raw := testImage(24 * mib)
 	f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{}), flasher.WithProgress(func(ev flasher.Event) {
@@ -35,6 +36,7 @@ func TestPacketLoss(t *testing.T) {
 // the flash ends in proved success after one more attempt. The write has
 // TestFlashContinuesAfterReset.
 func TestKilledBeforeLinux(t *testing.T) {
+	t.Parallel()
 	dir := bundleDir(t, virtboard.ARM64, debian.Bundle{})
 	raw := testImage(24 * mib)
 	path := imageFile(t, "image.raw", raw)

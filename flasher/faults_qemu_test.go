@@ -16,6 +16,7 @@ import (
 // TestFlashContinuesAfterReset resets the board in the middle of the write. The
 // retry writes what was not there yet.
 func TestFlashContinuesAfterReset(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, virtboard.ARM64, 96*mib)
 	dir := bundleDir(t, virtboard.ARM64, debian.Bundle{})
 	raw := testImage(80 * mib)
@@ -51,6 +52,7 @@ func TestFlashContinuesAfterReset(t *testing.T) {
 
 // TestFlashCancelled cancels in each phase: the board is off and nothing runs on.
 func TestFlashCancelled(t *testing.T) {
+	t.Parallel()
 	dir := bundleDir(t, virtboard.ARM64, debian.Bundle{})
 	image := imageFile(t, "image.raw", testImage(48*mib))
 	for _, step := range []flasher.Step{flasher.StepBootloader, flasher.StepLoad, flasher.StepLogin, flasher.StepWrite} {
@@ -77,6 +79,7 @@ func TestFlashCancelled(t *testing.T) {
 // TestSilentBoard runs a machine whose firmware is zeros, as a board with an empty
 // boot flash.
 func TestSilentBoard(t *testing.T) {
+	t.Parallel()
 	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
 		r := newRig(t, arch, 16*mib)
 		board, err := virtboard.New(virtboard.Config{Arch: arch, Disk: r.disk, UBoot: imageFile(t, "empty.bin", make([]byte, mib))})
@@ -101,6 +104,7 @@ func TestSilentBoard(t *testing.T) {
 // TestNetworkCutWhileWriting pulls the network cable in the middle of the write
 // and plugs it in again for the retry.
 func TestNetworkCutWhileWriting(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, virtboard.ARM64, 96*mib)
 	raw := testImage(80 * mib)
 	var once sync.Once

@@ -18,6 +18,7 @@ import (
 // command pushed to docker-registry, real U-Boot, real Linux, an image that the
 // C xz made.
 func TestFlashFromRegistry(t *testing.T) {
+	t.Parallel()
 	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
 		r := newRig(t, arch, 96*mib)
 		dtb := filepath.Join(t.TempDir(), "board.dtb")
@@ -106,6 +107,7 @@ func TestFlashFromRegistry(t *testing.T) {
 // TestFlashRefusesBadInput: each ends in a typed error that names the step, with
 // nothing written and the board off.
 func TestFlashRefusesBadInput(t *testing.T) {
+	t.Parallel()
 	const disk = 48 * mib
 	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
 		good := bundleDir(t, arch, debian.Bundle{Preflash: []string{"dd if=/dev/urandom of=/dev/vda bs=512 count=1"}})

@@ -77,6 +77,7 @@ type overrideCase struct {
 // manifest in place of those that the bundle would boot with, each alone, in a
 // flash and in both shells. Linux itself says which of them it was booted with.
 func TestOverrides(t *testing.T) {
+	t.Parallel()
 	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
 		testtool.Need(t, "mkimage", "apt-get install u-boot-tools")
 		r := newRig(t, arch, 16*mib)
@@ -228,6 +229,7 @@ func (tc overrideCase) bootloader(t *testing.T, r *rig, f *flasher.Flasher) {
 
 // TestOverridesThatCannotWork are refused before the board's power is touched.
 func TestOverridesThatCannotWork(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, virtboard.ARM64, 16*mib)
 	dir := dtbBundle(t, r, virtboard.ARM64, debian.Bundle{})
 	own := imageFile(t, "own", []byte("content"))

@@ -71,6 +71,7 @@ func twoDisks(t *testing.T) (r *rig, second string) {
 // TestPartitions flashes a disk image onto a larger disk and moves its backup
 // table, and then two partitions in one boot.
 func TestPartitions(t *testing.T) {
+	t.Parallel()
 	testtool.Need(t, "sgdisk", "apt-get install gdisk")
 	r, second := twoDisks(t)
 	untouched, err := os.ReadFile(second)
@@ -163,6 +164,7 @@ func TestPartitions(t *testing.T) {
 // TestPartsRefused does in one boot what a flash does before its first write, on
 // disks whose table is made from outside.
 func TestPartsRefused(t *testing.T) {
+	t.Parallel()
 	testtool.Need(t, "sgdisk", "apt-get install gdisk")
 	r, _ := twoDisks(t)
 	s, err := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{})).BusyboxShell(t.Context())
@@ -259,6 +261,7 @@ func TestPartsRefused(t *testing.T) {
 // TestTablePutBackAfterReset: a preflash command wipes the table, and the board
 // resets before it is put back. The retry finds no table and knows the old one.
 func TestTablePutBackAfterReset(t *testing.T) {
+	t.Parallel()
 	r, second := twoDisks(t)
 	sgdisk(t, r.disk, "-n1:2048:+8M", "-c1:boot")
 	before := sgdisk(t, r.disk, "-p")

@@ -36,6 +36,7 @@ func ownAddress(t *testing.T) netip.Addr {
 // TestShellMethod flashes with the seed's pipeline on the board: the file as
 // stored from the host, and directly from a server that wants a token.
 func TestShellMethod(t *testing.T) {
+	t.Parallel()
 	addr := ownAddress(t)
 	const token = "s3cret-token"
 	var log syncBuffer

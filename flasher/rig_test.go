@@ -26,10 +26,14 @@ import (
 
 const mib = 1 << 20
 
-// eachArch runs a test on both virtual boards, so that nothing is tuned to one.
+// eachArch runs a test on both virtual boards side by side, so that nothing is
+// tuned to one.
 func eachArch(t *testing.T, test func(t *testing.T, arch virtboard.Arch)) {
 	for _, arch := range []virtboard.Arch{virtboard.ARM64, virtboard.ARM} {
-		t.Run(string(arch), func(t *testing.T) { test(t, arch) })
+		t.Run(string(arch), func(t *testing.T) {
+			t.Parallel()
+			test(t, arch)
+		})
 	}
 }
 

@@ -79,6 +79,7 @@ func duts(t *testing.T, size int64) []dut {
 // TestFlashSameOnEveryBoard: one table of flashes, one after the other on one disk;
 // a simulated board that ends in another way than the real one is wrong.
 func TestFlashSameOnEveryBoard(t *testing.T) {
+	t.Parallel()
 	const size = 32 * mib
 	raw := testImage(20*mib + 4321)
 	other := bytes.Clone(raw)
@@ -135,6 +136,7 @@ func compareBoards(t *testing.T, results map[string][]string) {
 
 // TestShellSameOnEveryBoard runs the same scripts in the shell of both.
 func TestShellSameOnEveryBoard(t *testing.T) {
+	t.Parallel()
 	scripts := []string{
 		"true", "false", "exit_with() { return 7; }; exit_with", "nosuch", "echo a  b", "echo 'a  b'; echo c >&2", "printf 'no newline'", ":",
 		"printf 'a\\001b\\n'", "x=1; echo $((x + 41))", "for i in 1 2 3; do echo $i; done", "echo one | tr a-z A-Z", "(set -o pipefail; false | true)", "false | true",

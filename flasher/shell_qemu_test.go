@@ -17,6 +17,7 @@ import (
 )
 
 func TestBootloaderShell(t *testing.T) {
+	t.Parallel()
 	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
 		r := newRig(t, arch, 16*mib)
 		f := r.flasher(t, bundleDir(t, arch, debian.Bundle{}))
@@ -65,6 +66,7 @@ func TestBootloaderShell(t *testing.T) {
 }
 
 func TestBusyboxShell(t *testing.T) {
+	t.Parallel()
 	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
 		r := newRig(t, arch, 16*mib)
 		dir := bundleDir(t, arch, debian.Bundle{})

@@ -77,6 +77,7 @@ func (b *daemonBoard) Close() error { return b.reader.Close() }
 // TestFlashWithTFTPDaemon: the board loads from a daemon's directory, in which
 // nothing of ours is left.
 func TestFlashWithTFTPDaemon(t *testing.T) {
+	t.Parallel()
 	qemu := testtool.Need(t, "qemu-system-aarch64", "apt-get install qemu-system-arm")
 	uboot := "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
 	testtool.NeedFile(t, uboot, "apt-get install u-boot-qemu")
@@ -113,6 +114,7 @@ func TestFlashWithTFTPDaemon(t *testing.T) {
 
 // TestTFTPDirMissing is refused before the board is touched.
 func TestTFTPDirMissing(t *testing.T) {
+	t.Parallel()
 	b := &daemonBoard{args: []string{"/bin/false"}}
 	f, err := flasher.New(b.open, b, tinyBundle(t), flasher.WithTFTPDir(filepath.Join(t.TempDir(), "none")), flasher.WithCacheDir(t.TempDir()))
 	if err != nil {
