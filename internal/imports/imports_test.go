@@ -31,7 +31,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"transport/console": {modules: []string{
 		"github.com/Netflix/go-expect", "github.com/creack/pty", "golang.org/x/term", "golang.org/x/sys",
 	}},
-	"transport/serial": {modules: []string{"go.bug.st/serial", "golang.org/x/sys"}},
+	"transport/serial": {modules: []string{"go.bug.st/serial", "github.com/creack/pty", "golang.org/x/sys", "golang.org/x/term"}},
 	"transport/tftp":   {modules: []string{"github.com/pin/tftp/v3"}},
 	"transport/httpd":  {},
 	"transport/image": {

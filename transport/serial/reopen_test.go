@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/creack/pty"
 
+	"github.com/dutflash/dutflash/internal/testtool"
 	"github.com/dutflash/dutflash/transport/serial"
 )
 
@@ -107,5 +109,30 @@ func TestReopenGivesUp(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// TestPTY: a program that wants a serial port gets one, and socat is that program.
+func TestPTY(t *testing.T) {
+	socat := testtool.Need(t, "socat", "apt-get install socat")
+	path := filepath.Join(t.TempDir(), "dut1")
+	p, err := serial.Open(t.Context(), "pty:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	cmd := exec.CommandContext(t.Context(), socat, path+",raw,echo=0", "EXEC:cat")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	roundTrip(t, p, p)
+	closes(t, p)
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the link is left: %v", err)
+	}
+	if _, err := serial.Open(t.Context(), "pty:relative"); !errors.Is(err, serial.ErrURL) {
+		t.Errorf("got %v, want ErrURL", err)
 	}
 }

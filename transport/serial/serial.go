@@ -7,6 +7,7 @@
 //	telnet://rack7:4001              the same behind a telnet server (RFC 854, 856)
 //	rfc2217://rack7:4001?baud=115200 a serial port of a server that sets its line
 //	unix:///run/board.sock           a unix socket, such as QEMU's -serial
+//	pty:/run/dut1                    a pty; a program that wants a serial port opens the path
 //	exec:ssh lab picocom /dev/ttyS0  the standard input and output of a command
 //
 // Line settings of a local port, and of one behind rfc2217 (RFC 2217), are query
@@ -92,10 +93,12 @@ func open(ctx context.Context, url string) (io.ReadWriteCloser, error) {
 		return openRFC2217(ctx, rest)
 	case scheme == "unix":
 		return dial(ctx, "unix", rest)
+	case scheme == "pty":
+		return openPTY(rest)
 	case scheme == "exec":
 		return openCommand(rest)
 	}
-	return nil, fmt.Errorf("%w: %q (known: a device path, tcp, telnet, rfc2217, unix, exec)", ErrScheme, scheme)
+	return nil, fmt.Errorf("%w: %q (known: a device path, tcp, telnet, rfc2217, unix, exec, pty)", ErrScheme, scheme)
 }
 
 func dial(ctx context.Context, network, rest string) (io.ReadWriteCloser, error) {

@@ -1,0 +1,52 @@
+//go:build unix
+
+package serial
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/creack/pty"
+	"golang.org/x/term"
+)
+
+// pseudo is a pty whose other end has a name, for a program that wants a serial
+// port. Our end stays open while nobody has the other.
+type pseudo struct {
+	master, slave *os.File
+	link          string
+	once          sync.Once
+}
+
+// openPTY makes a pty and a link to its other end at the path.
+func openPTY(path string) (io.ReadWriteCloser, error) {
+	if !strings.HasPrefix(path, "/") {
+		return nil, fmt.Errorf("%w: want pty:/PATH, where the link to the other end is made", ErrURL)
+	}
+	master, slave, err := pty.Open()
+	if err != nil {
+		return nil, err
+	}
+	p := &pseudo{master: master, slave: slave, link: path}
+	// Raw, as a board's line is: nothing echoes and nothing is translated.
+	if _, err = term.MakeRaw(int(slave.Fd())); err == nil {
+		err = os.Symlink(slave.Name(), path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, master.Close(), slave.Close())
+	}
+	return p, nil
+}
+
+func (p *pseudo) Read(b []byte) (int, error)  { return p.master.Read(b) }
+func (p *pseudo) Write(b []byte) (int, error) { return p.master.Write(b) }
+
+// Close takes the link away, too.
+func (p *pseudo) Close() (err error) {
+	p.once.Do(func() { err = errors.Join(os.Remove(p.link), p.master.Close(), p.slave.Close()) })
+	return err
+}
