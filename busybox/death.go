@@ -101,7 +101,7 @@ func (w *watch) see(o omen, line string) {
 	case o == omenUBoot:
 		// SPL, TPL and U-Boot proper print a banner each: only one after a
 		// kernel is a reset.
-		fatal = w.last == omenKernel
+		fatal = w.last == omenKernel || w.last == omenHandedOver
 		w.last = o
 	case o == omenKernel:
 		// "Booting Linux on" and "Linux version" are one start.
@@ -113,6 +113,10 @@ func (w *watch) see(o omen, line string) {
 		w.text.WriteString(line)
 	}
 }
+
+// omenHandedOver as the last start means that the boot loader is done, and that
+// the kernel is to be heard of next.
+const omenHandedOver omen = -2
 
 // omenSession as the last start means that no start is expected any more.
 const omenSession omen = -1

@@ -52,6 +52,9 @@ func (s *Shell) Login(ctx context.Context) error {
 	s.logged, s.lost, s.env = false, false, environment{}
 	s.setDead(nil)
 	s.stream.reset()
+	if s.cfg.booted {
+		s.stream.w.last, s.cfg.booted = omenHandedOver, false
+	}
 	began := time.Now()
 	if err := s.reach(ctx); err != nil {
 		return err

@@ -40,10 +40,21 @@ type config struct {
 	timeout  time.Duration
 	log      *slog.Logger
 	failures []Failure
+	booted   bool
 }
 
 // Option changes a default of a Shell.
 type Option func(*config) error
+
+// WithKernelStarted says that the first [Shell.Login] begins when a boot loader has
+// handed over to the kernel: a boot loader that is heard of then is [ErrReset] at
+// once, where otherwise a board is expected to come from there.
+func WithKernelStarted() Option {
+	return func(c *config) error {
+		c.booted = true
+		return nil
+	}
+}
 
 // WithLogin says how to log in. The default is the zero [Login]: a shell
 // without a login and with a prompt that ends in "#".

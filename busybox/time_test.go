@@ -198,3 +198,28 @@ func TestLoginIsCancelled(t *testing.T) {
 		}
 	}, busybox.WithLogin(busybox.Login{Username: "root"}))
 }
+
+// TestLoginAfterTheKernelStarted: a boot loader that is heard of then is a reset at
+// once, and the kernel's own first words are not.
+func TestLoginAfterTheKernelStarted(t *testing.T) {
+	for _, tc := range []struct {
+		said string
+		want error
+	}{
+		{"\r\nU-Boot 2023.01 (x)\r\n\r\nDRAM:  1 GiB\r\n", busybox.ErrReset},
+		{"[    0.000000] Booting Linux on physical CPU 0x0\r\n[    0.000000] Linux version 6.1.0 (gcc)\r\nU-Boot 2023.01 (x)\r\n", busybox.ErrReset},
+		{"[    0.000000] Booting Linux on physical CPU 0x0\r\n[    0.000000] Linux version 6.1.0 (gcc)\r\n", context.DeadlineExceeded},
+	} {
+		played(t, func(p *peer) { p.say(tc.said) }, func(t *testing.T, s *busybox.Shell, _ *peer) {
+			c, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			began := time.Now()
+			if err := s.Login(c); !errors.Is(err, tc.want) {
+				t.Errorf("%q: %v, want %v", tc.said, err, tc.want)
+			}
+			if took := time.Since(began); tc.want == busybox.ErrReset && took > 5*time.Second {
+				t.Errorf("%q: noticed after %v", tc.said, took)
+			}
+		}, busybox.WithKernelStarted())
+	}
+}

@@ -232,6 +232,7 @@ func (o *operation) login(ctx context.Context) error {
 	l := o.manifest.Spec.Login
 	opts := []busybox.Option{
 		busybox.WithLogger(cfg.log),
+		busybox.WithKernelStarted(),
 		busybox.WithLogin(busybox.Login{
 			LoginPrompt: l.LoginPrompt, Username: l.Username, Password: l.Password, Prompt: l.Prompt,
 		}),
