@@ -2,9 +2,10 @@ package tftp
 
 import "time"
 
-// minRTO keeps a slow emulated board or a busy host from being sent
-// everything twice, and is short enough to make a lost tail cheap.
-const minRTO = 20 * time.Millisecond
+// minRTO is short enough to make the loss of a window's last block, or of its
+// acknowledgement, cheap: nobody tells of those. A host or a board that is busy for
+// longer gets a window twice, which does no harm.
+const minRTO = 10 * time.Millisecond
 
 // timing chooses when to send again, after RFC 6298: from measured round trips,
 // doubled for each silence in a row, never above the longest wait.

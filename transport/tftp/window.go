@@ -28,6 +28,7 @@ func (t *transfer) sendWindows() error {
 	last := t.file.Size/int64(t.block) + 1 // the short or empty one that ends it
 	next, resend := int64(1), false        // next: first block not acknowledged
 	var high int64                         // highest block ever sent
+	var told int64                         // block that was sent again because the client misses it
 	for next <= last {
 		end := min(next+int64(t.window)-1, last)
 		for b := next; b <= end; b++ {
@@ -63,12 +64,16 @@ func (t *transfer) sendWindows() error {
 				}
 				t.progress(min((next+ahead-1)*int64(t.block), t.file.Size) - t.bytes)
 				next += ahead
+				if next <= end {
+					told = next // this acknowledgement says that it is missing
+				}
 				resend, waiting = false, false
-			case ahead == 0 && t.window > 1 && time.Since(sent) >= t.timing.srtt/2:
-				// The client misses the first block of this window. Echoes
-				// of earlier gaps come sooner than a round trip and must
-				// not start it again, or every gap would multiply. In lock
-				// step a repeated ACK never causes sending (RFC 1123 4.2.3.1).
+			case ahead == 0 && t.window > 1 && (told != next || time.Since(sent) >= 2*t.timing.srtt):
+				// The client misses the first block of this window. It may say so
+				// once, as U-Boot does, or for each block behind the gap; those
+				// echoes must not start it again, or every gap would multiply. In
+				// lock step a repeated ACK never causes sending (RFC 1123 4.2.3.1).
+				told = next
 				resend, waiting = true, false
 			}
 		}

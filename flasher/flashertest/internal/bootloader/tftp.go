@@ -30,7 +30,8 @@ type transfer struct {
 	at      uint64
 	size    int64
 	last    uint16 // last block that came in order
-	inOrder int    // blocks since the last acknowledgement
+	nextAck uint16 // block that is to be acknowledged
+	nacked  uint16 // block behind which a gap was told
 	hashes  int
 	// answered says that the server has spoken; its port is fixed from then on.
 	answered bool
@@ -74,7 +75,7 @@ func (m *machine) tftpboot(w []string) int {
 		return 1
 	}
 	defer conn.Close()
-	t := &transfer{m: m, conn: conn, to: to, block: 512, window: 1, at: at}
+	t := &transfer{m: m, conn: conn, to: to, block: 512, window: 1, nextAck: 1, at: at}
 	begun := time.Now()
 	if err := t.run(w[2]); err != nil {
 		if errors.Is(err, errInterrupted) {
@@ -166,6 +167,7 @@ func (t *transfer) packet(p []byte, from net.Addr) (done bool, err error) {
 	case opOACK:
 		if !t.answered {
 			t.agree(p[2:])
+			t.nextAck = uint16(t.window)
 		}
 		t.answered = true
 		t.ack()
@@ -192,18 +194,20 @@ func (t *transfer) agree(options []byte) {
 	}
 }
 
-// data takes a block. One that is out of order is answered with what came last
-// in order, so that the server goes back there (RFC 7440).
+// data takes a block. The first one behind a gap is answered with what came last in
+// order, so that the server goes back there (RFC 7440); U-Boot says that once for
+// each gap, and not for one before the first block.
 func (t *transfer) data(block uint16, p []byte) (done bool) {
 	if block != t.last+1 {
-		if t.inOrder > 0 || block == t.last {
+		if t.nacked != t.last {
 			t.ack()
+			t.nacked = t.last
+			t.nextAck = t.last + uint16(t.window)
 		}
 		return false
 	}
 	t.m.ram.write(t.at+uint64(t.size), p)
 	t.last++
-	t.inOrder++
 	t.size += int64(len(p))
 	for ; int64(t.hashes) < t.size/(14<<10); t.hashes++ {
 		t.m.print("#")
@@ -215,14 +219,14 @@ func (t *transfer) data(block uint16, p []byte) (done bool) {
 	if limit := t.m.cfg.TFTPLimit; limit > 0 && t.size >= limit {
 		done = true
 	}
-	if done || t.inOrder >= t.window {
+	if done || t.last == t.nextAck {
 		t.ack()
+		t.nextAck += uint16(t.window)
 	}
 	return done
 }
 
 func (t *transfer) ack() {
-	t.inOrder = 0
 	t.send([]byte{0, opAck, byte(t.last >> 8), byte(t.last)})
 }
 
