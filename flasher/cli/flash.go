@@ -26,7 +26,7 @@ type flashFlags struct {
 	headers                    []string
 	insecure, json             bool
 	powerOff, keepOn, writeAll bool
-	exporterHTTP               bool
+	exporterHTTP, direct       bool
 	retries                    int
 }
 
@@ -59,10 +59,11 @@ OCI_USERNAME and OCI_PASSWORD.`,
 	flags.StringVar(&f.sum, "os-image-checksum", "", "SHA-256 of the image file as it is stored")
 	flags.StringVar(&f.sumFile, "os-image-checksum-file", "", "file with that checksum, as sha256sum writes it")
 	flags.StringVar(&f.bundle, "force-flash-bundle", "", "flasher bundle to use in place of the board's")
-	flags.BoolVar(&f.exporterHTTP, "force-exporter-http", false, "have this host serve the image, also where FILE is a URL (it always does)")
+	flags.BoolVar(&f.exporterHTTP, "force-exporter-http", false, "have this host serve the image, also where FILE is a URL (the default)")
+	flags.BoolVar(&f.direct, "direct", false, "have the board fetch FILE, which is a URL, by itself, with its own pipeline")
 	f.overrideFlags.add(cmd)
-	flags.StringVar(&f.method, "method", string(flasher.MethodAuto), "how the image gets onto the disk: auto, extents or stream")
-	flags.StringVar(&f.verify, "verify", string(flasher.VerifyFull), "what is read back: full or none")
+	flags.StringVar(&f.method, "method", string(flasher.MethodAuto), "how the image gets onto the disk: auto, extents, stream or shell")
+	flags.StringVar(&f.verify, "verify", string(flasher.VerifyFull), "what is read back: full, written or none")
 	flags.BoolVar(&f.writeAll, "write-all", false, "write everything, also what is on the disk already")
 	flags.IntVar(&f.retries, "retries", 3, "how often to power-cycle and go on after a failure of the board")
 	flags.StringVar(&f.cacert, "cacert", "", "file with the certificates to trust the image's server by")
@@ -72,7 +73,7 @@ OCI_USERNAME and OCI_PASSWORD.`,
 	flags.BoolVar(&f.powerOff, "power-off", true, "switch the board off at the end")
 	flags.BoolVar(&f.keepOn, "no-power-off", false, "leave the board on at the end")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object per event, and the result as the last, on standard output")
-	for _, pair := range [][]string{{"bmap", "no-bmap"}, {"part", "partition"}, {"part", "os-image-checksum"}, {"part", "os-image-checksum-file"}, {"os-image-checksum", "os-image-checksum-file"}, {"power-off", "no-power-off"}, {"cacert", "insecure-tls"}} {
+	for _, pair := range [][]string{{"bmap", "no-bmap"}, {"part", "partition"}, {"part", "os-image-checksum"}, {"part", "os-image-checksum-file"}, {"os-image-checksum", "os-image-checksum-file"}, {"power-off", "no-power-off"}, {"cacert", "insecure-tls"}, {"direct", "force-exporter-http"}, {"direct", "method"}, {"direct", "part"}} {
 		cmd.MarkFlagsMutuallyExclusive(pair...)
 	}
 	return cmd
@@ -183,6 +184,14 @@ func (f *flashFlags) options() ([]flasher.Option, error) {
 	}
 	if f.sumFile != "" {
 		opts = append(opts, flasher.WithPrepareOptions(image.WithSHA256File(f.sumFile)))
+	}
+	if f.direct {
+		remote := flasher.Remote{BearerToken: f.bearer, CAFile: f.cacert, InsecureTLS: f.insecure, Header: map[string]string{}}
+		for _, h := range f.headers {
+			name, value, _ := strings.Cut(h, ":")
+			remote.Header[strings.TrimSpace(name)] = strings.TrimSpace(value)
+		}
+		opts = append(opts, flasher.WithDirect(remote))
 	}
 	source, err := f.source()
 	if err != nil {
