@@ -241,6 +241,9 @@ func TestFITBundle(t *testing.T) {
 		for _, tc := range []struct{ variant, model string }{
 			{"", "model of conf-first"}, {"second", "model of conf-second"}, {"uboot", "linux,dummy-virt"},
 		} {
+			if arch != virtboard.ARM64 {
+				continue // the flash below boots one of them
+			}
 			t.Run("variant "+cmp.Or(tc.variant, "default"), func(t *testing.T) {
 				out := proved(t, r.flasher(t, layout, flasher.UseDTBVariant(tc.variant)))
 				if !strings.Contains(out, tc.model+"\n") {
@@ -259,6 +262,9 @@ func TestFITBundle(t *testing.T) {
 				t.Error("the flash ran under another device tree")
 			}
 		})
+		if arch != virtboard.ARM64 {
+			return
+		}
 		t.Run("device tree of one's own", func(t *testing.T) {
 			own := filepath.Join(t.TempDir(), "own.dtb")
 			if err := r.board.DumpDTB(t.Context(), own+".dump"); err != nil {
