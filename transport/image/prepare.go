@@ -2,15 +2,11 @@ package image
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
-	"slices"
-	"sync/atomic"
 )
 
 // run does the work of Prepare.
@@ -128,68 +124,8 @@ func (p *Prepared) finish(s *sink, m *meta) {
 	})
 }
 
-func wrongSum(want, got string) error {
-	return fmt.Errorf("%w: the SHA-256 of the file as stored is %s, not %s", ErrChecksum, got, want)
-}
-
 func tooLarge(limit int64) error {
 	return fmt.Errorf("%w: more than %d raw bytes, the limit that WithMaxSize sets", ErrTooLarge, limit)
-}
-
-// stored computes the digest of a file as it is read.
-type stored struct {
-	r   io.Reader
-	sum hash.Hash
-	n   atomic.Int64
-}
-
-func (s *stored) Read(b []byte) (int, error) {
-	n, err := s.r.Read(b)
-	s.sum.Write(b[:n])
-	s.n.Add(int64(n))
-	return n, err
-}
-
-func (s *stored) hex() string { return hex.EncodeToString(s.sum.Sum(nil)) }
-
-// decode reads a source through all of its formats into use, and verifies the
-// digest of the file as stored.
-func decode(ctx context.Context, src Source, info Info, c *prepareConfig, want string, use func(*Reader, *stored) error) (*stored, error) {
-	rc, err := src.Open(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer rc.Close()
-	in := &stored{r: rc, sum: sha256.New()}
-	rd, err := NewReader(in, append(slices.Clone(c.reader), DecodeName(info.Name))...)
-	if err == nil {
-		err = use(rd, in)
-	}
-	// Where data is damaged, a digest may tell that it is the file's fault.
-	damaged := errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated)
-	final := err != nil && (!damaged || want == "" && info.SHA256 == "")
-	if final {
-		rc.Close() // a Read that waits for the source would hold up rd.Close
-	}
-	if rd != nil {
-		rd.Close()
-	}
-	if final {
-		return nil, err
-	}
-	// What the decoder had no use for belongs to the digest.
-	if _, more := io.Copy(io.Discard, in); more != nil {
-		return nil, errors.Join(err, more)
-	}
-	if info.Size >= 0 && in.n.Load() != info.Size {
-		return nil, errors.Join(fmt.Errorf("%w: the file had %d bytes and %d were read", ErrChanged, info.Size, in.n.Load()), err)
-	}
-	for _, w := range []string{want, info.SHA256} {
-		if w != "" && in.hex() != w {
-			return nil, errors.Join(wrongSum(w, in.hex()), err)
-		}
-	}
-	return in, err
 }
 
 func (p *Prepared) fromSource(ctx context.Context, cache *cache, info Info, want string) error {
@@ -213,7 +149,7 @@ func (p *Prepared) fromSource(ctx context.Context, cache *cache, info Info, want
 				p.size = info.Size // what is raw has the size of the file
 			}
 		})
-		s.read = &in.n
+		s.read = in.position
 		s.out, s.dir = part.file, cache.dir
 		mapped := s.verifyBmap(p.blocks)
 		var err error

@@ -55,6 +55,9 @@ type Prepared struct {
 // what fails later is the error of Wait. The end of ctx ends the preparation.
 // The caller must Close the Prepared.
 //
+// The blocks of a local xz file are decoded on all cores also where only its
+// index tells where they are; of what comes in a stream, the headers must.
+//
 // A source that the cache knows, by its identity, is not read again: the cached
 // chunks are read and their digests compared, before anybody gets to see them,
 // and where one differs the image is prepared anew. Two processes that prepare

@@ -12,7 +12,8 @@ type readerConfig struct {
 	workers int
 	memory  int64
 	name    string
-	tar     bool // an archive passes as raw
+	tar     bool          // an archive passes as raw
+	file    *randomAccess // the data as a file, where it is one
 }
 
 // DefaultMemoryLimit bounds the buffers of a decoder unless an option says
@@ -67,4 +68,12 @@ func newReaderConfig(opts []ReaderOption) (*readerConfig, error) {
 		c.memory = DefaultMemoryLimit
 	}
 	return c, nil
+}
+
+// inner is the configuration of what is inside another format: no file has
+// those bytes.
+func (c *readerConfig) inner() *readerConfig {
+	in := *c
+	in.file = nil
+	return &in
 }

@@ -26,10 +26,10 @@ const hole = 64 << 10
 type sink struct {
 	p      *Prepared // told about progress; nil in a stream
 	c      *prepareConfig
-	source int64         // size as stored, -1 if not known
-	read   *atomic.Int64 // bytes read of the source
-	cached *meta         // to verify against, when the bytes come from the cache
-	out    *os.File      // nil if nothing is written
+	source int64        // size as stored, -1 if not known
+	read   func() int64 // bytes read of the source; nil where it is not
+	cached *meta        // to verify against, when the bytes come from the cache
+	out    *os.File     // nil if nothing is written
 	dir    string
 	also   []func([]byte, int64) error // further checks of the bytes in order
 
@@ -191,7 +191,7 @@ func (s *sink) store(b *slab) error {
 	}
 	pr := Progress{SourceSize: s.source, RawBytes: c.Offset + c.Size, Cached: s.cached != nil}
 	if s.read != nil {
-		pr.SourceBytes = s.read.Load()
+		pr.SourceBytes = s.read()
 	}
 	s.c.progress(pr)
 	return nil
