@@ -38,19 +38,42 @@ func (p *Prepared) prepare(ctx context.Context, info Info, want string) error {
 	if err != nil {
 		return err
 	}
-	if info.Identity != "" || info.SHA256 != "" {
-		e, err := cache.find(ctx, info.Identity, info.SHA256, p.c.chunk)
+	key := flightKey(info, p.c.chunk)
+	for {
+		if ok, err := p.find(ctx, cache, info, want); ok || err != nil {
+			return err
+		}
+		part, err := cache.claim(ctx, key)
 		if err != nil {
 			return err
 		}
-		if e != nil {
-			ok, err := p.fromCache(ctx, cache, e, want)
-			if ok || err != nil {
+		if part == nil {
+			if ok, err := p.follow(ctx, cache, key, info, want); ok || err != nil {
 				return err
 			}
+			continue
 		}
+		// It may have been finished while it was being claimed.
+		e, err := cache.find(ctx, info.Identity, info.SHA256, p.c.chunk)
+		if err == nil && e == nil {
+			return p.fromSource(ctx, cache, part, info, want)
+		}
+		part.file.Close()
+		part.remove()
+		if err != nil {
+			return err
+		}
+		e.lock.unlock()
 	}
-	return p.fromSource(ctx, cache, info, want)
+}
+
+// find takes the image from the cache, if it is there.
+func (p *Prepared) find(ctx context.Context, cache *cache, info Info, want string) (bool, error) {
+	e, err := cache.find(ctx, info.Identity, info.SHA256, p.c.chunk)
+	if e == nil || err != nil {
+		return false, err
+	}
+	return p.fromCache(ctx, cache, e, want)
 }
 
 // fromCache verifies an entry and adopts it. It returns false where the entry
@@ -60,6 +83,7 @@ func (p *Prepared) fromCache(ctx context.Context, cache *cache, e *entry, want s
 	f, err := os.Open(e.path)
 	if err != nil {
 		cache.forget(e)
+		e.lock.unlock()
 		return false, nil
 	}
 	p.files.Lock()
@@ -101,12 +125,8 @@ func (p *Prepared) fromCache(ctx context.Context, cache *cache, e *entry, want s
 // damaged drops an entry of the cache; the caller starts anew.
 func (p *Prepared) damaged(cache *cache, e *entry, why error) error {
 	p.c.log.Warn("a cached image is damaged, it is prepared anew", "file", e.path, "err", why)
-	p.files.Lock()
-	defer p.files.Unlock()
-	p.file.Close()
-	p.file, p.entry = nil, nil
-	p.change(func() { p.avail, p.size = 0, -1 })
 	cache.forget(e)
+	p.reset()
 	return nil
 }
 
@@ -128,11 +148,7 @@ func tooLarge(limit int64) error {
 	return fmt.Errorf("%w: more than %d raw bytes, the limit that WithMaxSize sets", ErrTooLarge, limit)
 }
 
-func (p *Prepared) fromSource(ctx context.Context, cache *cache, info Info, want string) error {
-	part, err := cache.create(ctx)
-	if err != nil {
-		return err
-	}
+func (p *Prepared) fromSource(ctx context.Context, cache *cache, part *part, info Info, want string) error {
 	p.files.Lock()
 	p.file, p.part = part.file, part
 	p.files.Unlock()

@@ -60,8 +60,10 @@ type Prepared struct {
 //
 // A source that the cache knows, by its identity, is not read again: the cached
 // chunks are read and their digests compared, before anybody gets to see them,
-// and where one differs the image is prepared anew. Two processes that prepare
-// the same new source at the same time both do the work.
+// and where one differs the image is prepared anew. Where the
+// same new source is prepared several times at once, in this process or others
+// with the same cache, one does the work and the others follow it, chunk by
+// chunk; when it gives up, another one takes its place.
 func Prepare(ctx context.Context, src Source, opts ...PrepareOption) (*Prepared, error) {
 	c, err := newPrepareConfig(opts)
 	if err == nil && src == nil {
@@ -194,6 +196,9 @@ func (p *Prepared) readNow(b []byte, off int64) (int, <-chan struct{}, error) {
 			return 0, nil, fail("read", "", fmt.Errorf("%w: offset %d is missing", ErrCorrupt, off))
 		}
 		return 0, changed, nil
+	}
+	if want > 0 && p.file == nil {
+		return 0, changed, nil // it failed, and why will be known in a moment
 	}
 	n, err := 0, error(nil)
 	if want > 0 {
