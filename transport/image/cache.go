@@ -23,6 +23,7 @@ import (
 //	                 the digest of the source and the chunk size
 //	ID.lock          held shared by everybody who uses ID.img
 //	refs/HASH        ID of the source whose identity has this hash
+//	ID.map           what is known about a raw local file, whose bytes stay in it
 //	part-KEY.img     being prepared, by whoever holds part-KEY.lock; KEY is a
 //	                 hash of the source's identity, or random where it has none
 //
@@ -186,6 +187,11 @@ func readMeta(path string) (*meta, error) {
 	if m.Version != metaVersion || int64(len(m.Chunks)) != count {
 		return nil, fmt.Errorf("%s is of version %d and has %d chunks", path, m.Version, len(m.Chunks))
 	}
+	for _, sum := range m.Chunks {
+		if b, err := hex.DecodeString(sum); err != nil || len(b) != 0 && len(b) != sha256.Size {
+			return nil, fmt.Errorf("%s has the malformed digest %q", path, sum)
+		}
+	}
 	return m, nil
 }
 
@@ -256,6 +262,7 @@ func (c *cache) evict(limit int64) {
 		return
 	}
 	defer g.unlock()
+	c.evictMaps()
 	type item struct {
 		id   string
 		used time.Time
@@ -302,13 +309,18 @@ func (c *cache) drop(id string) bool {
 	l.unlock()
 	os.Remove(c.path(id + ".lock"))
 	sha, _, _ := strings.Cut(id, "-")
+	c.dropRefs(sha)
+	return true
+}
+
+// dropRefs removes the refs that lead to something that is gone.
+func (c *cache) dropRefs(to string) {
 	refs, _ := filepath.Glob(c.path(filepath.Join("refs", "*")))
 	for _, r := range refs {
-		if b, err := os.ReadFile(r); err == nil && string(b) == sha {
+		if b, err := os.ReadFile(r); err == nil && string(b) == to {
 			os.Remove(r)
 		}
 	}
-	return true
 }
 
 // forget removes the .json of an entry that turned out to be damaged.

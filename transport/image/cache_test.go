@@ -54,7 +54,7 @@ func TestEvictionSparesWhatAProcessUses(t *testing.T) {
 	file := func(i int) string {
 		b := rawImage(2 * mib)
 		b[0] = byte(i)
-		return writeFile(t, fmt.Sprint(i), b)
+		return writeFile(t, fmt.Sprint(i), gzipped(b))
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestHoldInAnotherProcess$")
 	child.Env = append(os.Environ(), childEnv+"="+cache, childEnv+"_IMAGE="+file(0))
@@ -109,7 +109,7 @@ func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p, err := prepare(t, open(t, writeFile(t, "i", rawImage(mib))), image.WithCacheDir(cache))
+	p, err := prepare(t, open(t, writeFile(t, "i", gzipped(rawImage(mib)))), image.WithCacheDir(cache))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -240,7 +240,7 @@ func (s *sink) compare(m *meta) error {
 
 // reset forgets what was read so far, for a new start.
 func (p *Prepared) reset() {
-	p.change(func() { p.avail, p.size, p.formats = 0, -1, nil })
+	p.change(func() { p.avail, p.size, p.formats, p.chunks = 0, -1, nil, nil })
 	p.release()
 }
 

@@ -38,6 +38,14 @@ func (p *Prepared) prepare(ctx context.Context, info Info, want string) error {
 	if err != nil {
 		return err
 	}
+	if l, err := openLocal(ctx, p.src, info); err != nil {
+		return err
+	} else if l != nil {
+		if l.raw() {
+			return p.inPlace(ctx, cache, l, info, want)
+		}
+		l.file.Close()
+	}
 	key := flightKey(info, p.c.chunk)
 	for {
 		if ok, err := p.find(ctx, cache, info, want); ok || err != nil {
@@ -180,17 +188,7 @@ func (p *Prepared) fromSource(ctx context.Context, cache *cache, part *part, inf
 	if err := part.file.Sync(); err != nil {
 		return diskError(err, cache.dir)
 	}
-	m := &meta{
-		Version: metaVersion, SourceSHA256: in.hex(), SourceSize: in.n.Load(), SHA256: hex.EncodeToString(s.raw.Sum(nil)),
-		Size: size, Data: s.data, ChunkSize: p.c.chunk, Formats: formats,
-	}
-	for _, c := range s.chunks {
-		sum := ""
-		if !c.Zero {
-			sum = hex.EncodeToString(c.SHA256[:])
-		}
-		m.Chunks = append(m.Chunks, sum)
-	}
+	m := newMeta(s, p.c.chunk, in.hex(), in.n.Load(), size, formats)
 	if err := p.publish(ctx, cache, m, info.Identity); err != nil {
 		return err
 	}

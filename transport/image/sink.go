@@ -188,7 +188,7 @@ func (s *sink) store(b *slab) error {
 		}
 	}
 	if s.p != nil {
-		s.p.change(func() { s.p.avail = c.Offset + c.Size })
+		s.p.change(func() { s.p.avail, s.p.chunks = c.Offset+c.Size, s.chunks })
 	}
 	pr := Progress{SourceSize: s.source, RawBytes: c.Offset + c.Size, Cached: s.cached != nil || s.follows}
 	if s.read != nil {
