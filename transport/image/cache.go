@@ -262,6 +262,7 @@ func (c *cache) evict(limit int64) {
 		return
 	}
 	defer g.unlock()
+	c.clean()
 	c.evictMaps()
 	type item struct {
 		id   string

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/dutflash/dutflash/transport/image"
@@ -104,7 +105,8 @@ func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []string{"part-1.img", "part-1.lock"} {
+	half := strings.Repeat("ab", 32) + "-4194304.img" // moved, and then the power went
+	for _, n := range []string{"part-1.img", "part-1.lock", "tmp-1", half} {
 		if err := os.WriteFile(filepath.Join(dir, n), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +116,9 @@ func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if left, _ := filepath.Glob(filepath.Join(dir, "part-*")); len(left) != 0 {
-		t.Errorf("still there: %v", left)
+	for _, pattern := range []string{"part-*", "tmp-*", half} {
+		if left, _ := filepath.Glob(filepath.Join(dir, pattern)); len(left) != 0 {
+			t.Errorf("still there: %v", left)
+		}
 	}
 }

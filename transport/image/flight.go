@@ -265,6 +265,26 @@ func (p *part) remove() {
 	}
 }
 
+// clean removes what a crash left in the middle of putting something into the
+// cache, and images that were found damaged once nobody uses them. The caller
+// holds the global lock exclusively, so nobody is at it.
+func (c *cache) clean() {
+	temporary, _ := filepath.Glob(c.path("tmp-*"))
+	for _, path := range temporary {
+		os.Remove(path)
+	}
+	images, _ := filepath.Glob(c.path("*-*.img"))
+	for _, path := range images {
+		id := strings.TrimSuffix(filepath.Base(path), ".img")
+		if strings.HasPrefix(id, "part-") {
+			continue
+		}
+		if _, err := os.Stat(c.path(id + ".json")); errors.Is(err, os.ErrNotExist) && c.drop(id) {
+			c.log.Info("removed an image that was never complete, or damaged", "id", id)
+		}
+	}
+}
+
 // sweep removes what crashed processes left, unless somebody is busy.
 func (c *cache) sweep() {
 	parts, _ := filepath.Glob(c.path("part-*.lock"))

@@ -72,7 +72,7 @@ func (p *Prepared) inPlace(ctx context.Context, cache *cache, l *localFile, info
 		return err
 	}
 	m := newMeta(s, p.c.chunk, sum, size, size, []Format{FormatRaw})
-	if err := cache.putMap(m, info.Identity); err != nil {
+	if err := cache.putMap(ctx, m, info.Identity); err != nil {
 		p.c.log.Warn("the digests of the raw image are not kept", "source", info.Name, "err", err)
 	}
 	p.finish(s, m)
@@ -144,11 +144,16 @@ func (c *cache) findMap(identity string, chunk int64) *meta {
 }
 
 // putMap keeps what is known about a raw file.
-func (c *cache) putMap(m *meta, identity string) error {
+func (c *cache) putMap(ctx context.Context, m *meta, identity string) error {
 	b, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
+	g, err := c.global(ctx, false)
+	if err != nil {
+		return err
+	}
+	defer g.unlock()
 	id := entryID(m.SHA256, m.ChunkSize)
 	if err := c.write(id+".map", b); err != nil {
 		return err
