@@ -65,10 +65,11 @@ type Prepared struct {
 //
 // A source that the cache knows, by its identity, is not read again: the cached
 // chunks are read and their digests compared, before anybody gets to see them,
-// and where one differs the image is prepared anew. Where the
-// same new source is prepared several times at once, in this process or others
-// with the same cache, one does the work and the others follow it, chunk by
-// chunk; when it gives up, another one takes its place.
+// and where one differs the image is prepared anew. Where the same new source is
+// prepared several times at once, in this process or others with the same
+// cache, one does the work and the others follow it, chunk by chunk; when it
+// gives up, another one takes its place. Sources without an identity (standard
+// input, an fs.FS) are prepared by each for itself.
 func Prepare(ctx context.Context, src Source, opts ...PrepareOption) (*Prepared, error) {
 	c, err := newPrepareConfig(opts)
 	if err == nil && src == nil {
