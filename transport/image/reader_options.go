@@ -9,11 +9,12 @@ import (
 type ReaderOption func(*readerConfig) error
 
 type readerConfig struct {
+	file *randomAccess // the data as a file, where it is one
+
 	workers int
 	memory  int64
 	name    string
-	tar     bool          // an archive passes as raw
-	file    *randomAccess // the data as a file, where it is one
+	tar     bool // an archive passes as raw
 }
 
 // DefaultMemoryLimit bounds the buffers of a decoder unless an option says
