@@ -12,12 +12,12 @@ import (
 
 // unsized is what older versions of xz and pixz write: blocks whose headers do
 // not tell their sizes, so that only the index at the end of a file does.
-var unsized = packer{"xz", "xz", "apt-get install xz-utils", []string{"-T1", "--block-size=256KiB", "-1c"}}
+var unsized = packer{"xz", "xz", "apt-get install xz-utils", []string{"-T1", "--block-size=128KiB", "-1c"}}
 
 // TestLocalXZIsReadByItsIndex covers what the index of a local file is for. Its
 // use shows in errors: what is read at several places has no offset.
 func TestLocalXZIsReadByItsIndex(t *testing.T) {
-	raw := rawImage(3 * mib)
+	raw := rawImage(mib + 77)
 	one := pack(t, unsized, raw)
 	damaged := slices.Clone(one)
 	damaged[len(damaged)/2] ^= 1

@@ -35,7 +35,7 @@ func TestMemoryInAnotherProcess(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			b := make([]byte, 256<<10)
+			b := make([]byte, mib)
 			for off := int64(0); ; {
 				n, err := p.ReadAt(b, off)
 				off += int64(n)
@@ -91,7 +91,7 @@ func memory(tb testing.TB, path, what string) int64 {
 // may spend on four boards. It counts the heap, which the race detector does
 // not blow up as it does the process.
 func TestMemoryOfFourReaders(t *testing.T) {
-	raw := bytes.Repeat(rawImage(mib), 60)
+	raw := bytes.Repeat(rawImage(mib), 50)
 	for _, f := range []struct {
 		name string
 		b    []byte
