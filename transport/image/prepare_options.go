@@ -43,6 +43,21 @@ type Progress struct {
 const DefaultMaxSize = 256 << 30
 
 // DefaultChunkSize is the size of chunks unless [WithChunkSize] says otherwise.
+// A small change to a disk costs a whole chunk, and each chunk costs the board
+// the start of some processes. BenchmarkChunkSize, on 300 MB of programs:
+//
+//	chunk  sent after 30 small  after ten changes  CPU time of busybox
+//	MiB    changes (8 KiB)      of 1 MiB           for comparing all
+//	1      10 %                  6 %               2.14 s
+//	2      19 %                  9 %               1.90 s
+//	4      37 %                 16 %               1.78 s
+//	8      64 %                 27 %
+//	16     85 %                 43 %
+//
+// Hashing alone takes 1.66 s of that, so the processes are 29 % on top at 1 MiB,
+// 15 % at 2 MiB and 7 % at 4 MiB, where going higher gains next to nothing and
+// sends much more. Who flashes nearly the same image again and again to a board
+// that writes slowly and hashes fast is better off with 1 or 2 MiB.
 const DefaultChunkSize = 4 << 20
 
 // DefaultCacheLimit is how many bytes of prepared images, holes not counted, a
