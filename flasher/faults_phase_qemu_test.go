@@ -66,6 +66,7 @@ func TestKilledBeforeLinux(t *testing.T) {
 				t.Errorf("result %+v, want proof after another attempt", res)
 			}
 			t.Logf("attempts %+v", res.Attempts)
+			t.Logf("steps %+v", res.Steps)
 		})
 	}
 }
