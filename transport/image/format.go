@@ -57,10 +57,12 @@ func detect(head []byte) (Format, error) {
 	return FormatRaw, refuse(head, is)
 }
 
-// skippable looks past the skippable frame that data starts with.
+// skippable looks past the skippable frames that data starts with.
 func skippable(head []byte) Format {
-	next := 8 + int(min(binary.LittleEndian.Uint32(head[4:]), sniffLen))
-	if next+4 <= len(head) && string(head[next:next+4]) == "\x04\x22\x4d\x18" {
+	for len(head) >= 8 && head[0]&0xf0 == 0x50 && string(head[1:4]) == "\x2a\x4d\x18" {
+		head = head[min(8+int64(binary.LittleEndian.Uint32(head[4:])), int64(len(head))):]
+	}
+	if m := string(head[:min(len(head), 4)]); m == "\x04\x22\x4d\x18" || m == "\x02\x21\x4c\x18" {
 		return FormatLZ4
 	}
 	return FormatZstd
@@ -75,10 +77,12 @@ func refuse(head []byte, is func(int, string) bool) error {
 	switch {
 	case is(0, "QFI\xfb"):
 		return no("a qcow2 image", "convert it with: qemu-img convert -O raw IN.qcow2 OUT.raw")
-	case is(0, "KDMV"):
+	case is(0, "KDMV"), is(0, "# Disk DescriptorFile"):
 		return no("a VMDK image", "convert it with: qemu-img convert -O raw IN.vmdk OUT.raw")
 	case is(0, "vhdxfile"):
 		return no("a VHDX image", "convert it with: qemu-img convert -O raw IN.vhdx OUT.raw")
+	case is(0, "conectix"):
+		return no("a VHD image", "convert it with: qemu-img convert -f vpc -O raw IN.vhd OUT.raw")
 	case is(64, "\x7f\x10\xda\xbe"):
 		return no("a VDI image", "convert it with: qemu-img convert -O raw IN.vdi OUT.raw")
 	case is(0, "PK\x03\x04"), is(0, "PK\x05\x06"):

@@ -53,34 +53,6 @@ func TestReaderRefusesThreeFormatsInsideEachOther(t *testing.T) {
 	}
 }
 
-// What follows the data: further members and padding with zeros are read as
-// the C tools read them; anything else is an error.
-func TestReaderMembersPaddingAndGarbage(t *testing.T) {
-	raw := rawImage(300000)
-	more := rawImage(70000)
-	for _, p := range packers[:6] {
-		t.Run(p.format+strings.Join(p.args, ""), func(t *testing.T) {
-			a, b := pack(t, p, raw), pack(t, p, more)
-			if got, _, err := readAll(append(slices.Clone(a), b...)); err != nil || !bytes.Equal(got, append(slices.Clone(raw), more...)) {
-				t.Errorf("two members: %d bytes: %v", len(got), err)
-			}
-			if p.format != "zstd" { // zstd -dc refuses padding
-				if got, _, err := readAll(append(slices.Clone(a), make([]byte, 1024)...)); err != nil || !bytes.Equal(got, raw) {
-					t.Errorf("padding: %d bytes: %v", len(got), err)
-				}
-			}
-			for _, tail := range []string{"garbage", "g", strings.Repeat("x", 100000)} {
-				if _, _, err := readAll(append(slices.Clone(a), tail...)); !errors.Is(err, image.ErrCorrupt) && !errors.Is(err, image.ErrTruncated) {
-					t.Errorf("%d bytes of garbage: %v", len(tail), err)
-				}
-			}
-			if _, _, err := readAll(append(slices.Clone(a), b[:len(b)/2]...)); !errors.Is(err, image.ErrTruncated) {
-				t.Errorf("second member cut: %v", err)
-			}
-		})
-	}
-}
-
 func TestTruncatedDataIsAnError(t *testing.T) {
 	raw := rawImage(mib / 2)
 	for _, p := range packers {
