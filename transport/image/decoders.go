@@ -22,6 +22,10 @@ func (s *stage) open(c *readerConfig) error {
 		}
 		s.Reader, s.close = r, r.Close
 	case FormatLZMA:
+		// The properties byte is (pb*5 + lp)*9 + lc, and liblzma bounds lc + lp.
+		if b, err := s.buf.Peek(1); err == nil && b[0]%9+b[0]/9%5 > 4 {
+			return fmt.Errorf("%w: lzma with lc + lp of %d, and xz takes no more than 4", ErrUnsupportedFormat, b[0]%9+b[0]/9%5)
+		}
 		r, err := xz.NewLZMAReader(s.buf, xz.Options{Workers: c.workers, MemoryLimit: c.memory})
 		if err != nil {
 			return err
