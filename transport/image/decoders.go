@@ -16,7 +16,7 @@ import (
 func (s *stage) open(c *readerConfig) error {
 	switch s.format {
 	case FormatXZ:
-		r, err := xz.NewReader(s.buf, xz.Options{Workers: c.workers, MemoryLimit: c.memory})
+		r, err := s.openXZ(c.file, xz.Options{Workers: c.workers, MemoryLimit: c.memory})
 		if err != nil {
 			return err
 		}
@@ -56,6 +56,16 @@ func (s *stage) open(c *readerConfig) error {
 		return fmt.Errorf("%w: no decoder for %s", ErrUnsupportedFormat, s.format)
 	}
 	return nil
+}
+
+// openXZ reads a file by its index where only that allows to decode its blocks
+// at the same time.
+func (s *stage) openXZ(file *randomAccess, opts xz.Options) (io.ReadCloser, error) {
+	if file == nil || !xz.IndexHelps(file.r, file.size, opts) {
+		return xz.NewReader(s.buf, opts)
+	}
+	s.file = file
+	return xz.NewReaderAt(file, file.size, opts)
 }
 
 // classify gives the error of a decoder one of our sentinels.

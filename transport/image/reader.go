@@ -101,6 +101,7 @@ func (rd *Reader) build(r io.Reader, c *readerConfig) error {
 			return err
 		}
 		rd.stages = append(rd.stages, stage)
+		c = c.inner()
 		in = &counter{r: stage}
 		if format != FormatXZ && format != FormatSparse { // those decode in goroutines, or not at all
 			after := newReadAhead(stage)
@@ -186,6 +187,7 @@ type stage struct {
 	format Format
 	in     *counter
 	buf    *bufio.Reader
+	file   *randomAccess // read in place of buf, if not nil
 }
 
 func newStage(format Format, buf *bufio.Reader, in *counter, c *readerConfig) (*stage, error) {
@@ -212,11 +214,20 @@ func (s *stage) explain(err error) error {
 	if src := s.in.err.Load(); src != nil {
 		return *src
 	}
+	if s.file != nil {
+		if src := s.file.err.Load(); src != nil {
+			return *src
+		}
+	}
 	var known *Error
 	if errors.As(err, &known) {
 		return err
 	}
-	return &Error{Op: "decode " + string(s.format), Offset: s.in.n.Load() - int64(s.buf.Buffered()), Err: classify(err)}
+	offset := s.in.n.Load() - int64(s.buf.Buffered())
+	if s.file != nil {
+		offset = -1 // it is read at several places
+	}
+	return &Error{Op: "decode " + string(s.format), Offset: offset, Err: classify(err)}
 }
 
 // openSparse is here and not with the decompressors: it unpacks nothing.

@@ -10,6 +10,8 @@ import (
 type ReaderOption func(*readerConfig) error
 
 type readerConfig struct {
+	file *randomAccess // the data as a file, where it is one
+
 	workers int
 	memory  int64
 	name    string
@@ -19,8 +21,10 @@ type readerConfig struct {
 }
 
 // DefaultMemoryLimit bounds the buffers of a decoder unless an option says
-// otherwise. It is enough for files of xz -9 and zstd -19.
-const DefaultMemoryLimit = 80 << 20
+// otherwise. It is enough for two blocks of xz -9 at the same time, and for
+// zstd --long; what xz -6 and less and other formats write takes far less
+// (BenchmarkMemory).
+const DefaultMemoryLimit = 192 << 20
 
 // DecodeWorkers sets how many goroutines decode at the same time where a format
 // allows it (xz with several blocks, zstd, lz4): 1 to 256. The default is
@@ -82,4 +86,12 @@ func newReaderConfig(opts []ReaderOption) (*readerConfig, error) {
 		c.memory = DefaultMemoryLimit
 	}
 	return c, nil
+}
+
+// inner is the configuration of what is inside another format: no file has
+// those bytes.
+func (c *readerConfig) inner() *readerConfig {
+	in := *c
+	in.file = nil
+	return &in
 }
