@@ -18,10 +18,13 @@ const module = "github.com/dutflash/dutflash/"
 var rules = map[string]struct{ ours, modules []string }{
 	"uboot":   {ours: []string{"transport/console"}, modules: []string{"github.com/Netflix/go-expect"}},
 	"busybox": {ours: []string{"transport/console"}, modules: []string{"github.com/Netflix/go-expect"}},
-	"bundle": {modules: []string{
-		"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
-		"go.yaml.in/yaml/v3", "github.com/klauspost/compress", "golang.org/x/sys", "golang.org/x/sync",
-	}},
+	"bundle": {
+		ours: []string{"internal/registryauth", "internal/filelock"},
+		modules: []string{
+			"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
+			"go.yaml.in/yaml/v3", "github.com/klauspost/compress", "golang.org/x/sync",
+		},
+	},
 	"power":              {},
 	"power/tasmota":      {ours: []string{"power", "power/internal/web"}, modules: []string{"github.com/eclipse/paho.mqtt.golang"}},
 	"power/relay":        {ours: []string{"power"}, modules: []string{"go.bug.st/serial"}},
@@ -35,12 +38,14 @@ var rules = map[string]struct{ ours, modules []string }{
 	"transport/tftp":   {modules: []string{"github.com/pin/tftp/v3"}},
 	"transport/httpd":  {},
 	"transport/image": {
-		ours: []string{"internal/xz", "internal/gpt"},
+		ours: []string{"internal/xz", "internal/gpt", "internal/registryauth"},
 		modules: []string{
 			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", "github.com/ulikunitz/xz",
 			"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec", "golang.org/x/sys",
 		},
 	},
+	"internal/registryauth": {modules: []string{"oras.land/oras-go/v2"}},
+	"internal/filelock":     {modules: []string{"golang.org/x/sys"}},
 	"flasher": {
 		ours: []string{
 			"uboot", "busybox", "bundle", "power",
