@@ -65,11 +65,12 @@ func (p *Plan) DataHandler() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Length", strconv.FormatInt(t.Length, 10))
-		section := io.NewSectionReader(p.cfg.Image, t.Offset, t.Length)
-		n, err := io.Copy(countingWriter{w, p}, section)
-		if err != nil || n != t.Length {
-			panic(http.ErrAbortHandler)
+		w.Header().Set("Content-Length", strconv.FormatInt(t.Argument, 10))
+		for _, r := range t.Units[0] {
+			n, err := io.Copy(countingWriter{w, p}, io.NewSectionReader(p.cfg.Image, r.Offset, r.Length))
+			if err != nil || n != r.Length {
+				panic(http.ErrAbortHandler)
+			}
 		}
 	})
 }

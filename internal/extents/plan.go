@@ -44,7 +44,8 @@ const (
 type Config struct {
 	// Chunks are ascending and do not overlap. What lies between them is
 	// neither read nor written. Offsets are multiples of 512; chunks at
-	// multiples of 1 MiB are the fastest.
+	// multiples of 1 MiB are the fastest. Small ones that follow each other are
+	// compared, written and read back together.
 	Chunks []Chunk
 	// Image holds the bytes of the chunks.
 	Image  io.ReaderAt
@@ -80,9 +81,10 @@ const (
 )
 
 type chunk struct {
-	Chunk
-	index int // in the plan
-	state state
+	Chunk          // Offset is where it begins, Size are its bytes without gaps
+	ranges []Range // what it consists of
+	index  int     // in the plan
+	state  state
 	// How often it could not be read, was refused by the device, could not
 	// be fetched, and was read back wrong.
 	unread, refused, unfetched, wrong int
@@ -114,8 +116,8 @@ type Plan struct {
 	mu      sync.Mutex
 	chunks  []chunk
 	counts  [proved + 1]int
-	probes  []probe // not looked at yet
-	decided bool    // the probes are back
+	probes  [classes][]probe // not looked at yet
+	decided bool             // the probes are back
 	found   Findings
 	speeds  map[Verb]*Speed
 	workers map[string]*worker
@@ -142,10 +144,13 @@ func New(cfg Config) (*Plan, error) {
 		}
 		end = c.Offset + c.Size
 		p.stats.Total += c.Size
-		p.chunks = append(p.chunks, chunk{Chunk: c, index: i})
 	}
 	if end == 0 {
 		return nil, fmt.Errorf("the image has no chunks")
+	}
+	var err error
+	if p.chunks, err = gather(cfg.Chunks, cfg.Image); err != nil {
+		return nil, err
 	}
 	p.counts[unknown] = len(p.chunks)
 	return p, p.chooseProbes()

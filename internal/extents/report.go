@@ -35,7 +35,7 @@ const interrupted = -1
 // maxAttempts is how often one place of the device is tried.
 const maxAttempts = 2
 
-// Report says how a task ended; digests are those of a Hash task, in hex, each
+// Report says how a task ended; digests are those of a Hash task's units, in hex, each
 // with a comma behind it. An ID that is not the worker's present task is a
 // repetition and changes nothing.
 func (p *Plan) Report(name string, id int64, status int, digests string) {
@@ -47,19 +47,19 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 	}
 	task, chunks, probes := w.task, w.chunks, w.probes
 	w.task, w.chunks, w.probes = nil, nil, nil
-	if status == 0 && (task.Verb == Hash || task.Verb == Write || task.Verb == Zero) {
+	if status == 0 && len(probes) == 0 && task.Verb != Wait && task.Verb != Quit {
 		s := p.speeds[task.Verb]
 		if s == nil {
 			s = &Speed{}
 			p.speeds[task.Verb] = s
 		}
-		s.Bytes += task.Length * int64(max(task.Count, 1))
+		s.Bytes += task.Argument
 		s.Elapsed += time.Since(w.since)
 	}
-	switch task.Verb {
-	case Probe:
+	switch {
+	case len(probes) > 0:
 		p.probed(probes, strings.Split(digests, ","))
-	case Hash:
+	case task.Verb == Hash:
 		sums := strings.Split(digests, ",")
 		for i, c := range chunks {
 			if i < len(sums) && sums[i] != "" {
@@ -69,7 +69,7 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 				status = interrupted // the first that is missing is the one that failed
 			}
 		}
-	case Write, Zero:
+	case task.Verb == Write, task.Verb == Zero:
 		p.wrote(task, chunks, status)
 	}
 	if p.counts[proved] == len(p.chunks) {
@@ -98,7 +98,7 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 			return
 		}
 		if c.unread >= maxAttempts {
-			p.finish(fmt.Errorf("%w: %d bytes at offset %d, twice (exit status %d)", ErrRead, c.Size, c.Offset, status))
+			p.finish(fmt.Errorf("%w: %s, twice (exit status %d)", ErrRead, c.where(), status))
 			return
 		}
 		p.set(c, back)
@@ -113,8 +113,8 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 		p.stats.Proved += c.Size
 	default:
 		if c.wrong++; c.wrong >= maxAttempts {
-			p.finish(fmt.Errorf("%w: %d bytes at offset %d: SHA-256 on the device is %s, of the image %x; written twice",
-				ErrVerify, c.Size, c.Offset, digest, c.SHA256))
+			p.finish(fmt.Errorf("%w: %s: SHA-256 on the device is %s, of the image %x; written twice",
+				ErrVerify, c.where(), digest, c.SHA256))
 			return
 		}
 		p.set(c, differs)
@@ -144,7 +144,7 @@ func (p *Plan) wrote(t *Task, chunks []*chunk, status int) {
 			p.set(c, differs)
 		}
 		if *count++; *count >= limit {
-			p.finish(fmt.Errorf("%w: %d bytes at offset %d, %d times (exit status %d)", reason, t.Length, t.Offset, limit, status))
+			p.finish(fmt.Errorf("%w: %d bytes at offset %d, %d times (exit status %d)", reason, t.Argument, first.Offset, limit, status))
 		}
 		return
 	}
