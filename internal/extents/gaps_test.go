@@ -85,7 +85,7 @@ func scriptLeavesGaps(t *testing.T, busybox string, image []byte, chunks []exten
 				defer srv.Close()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "reader", "writer")
+				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", "reader", "writer")
 				cmd.Stdin = bytes.NewReader(tc.script)
 				cmd.Env = []string{"PATH="}
 				if out, err := cmd.CombinedOutput(); err != nil {

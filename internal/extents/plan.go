@@ -14,6 +14,7 @@ package extents
 import (
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type Chunk struct {
 	// Zero says that all bytes are zero; they are written without transfer.
 	Zero bool
 	// SHA256 is the digest of the chunk's bytes, also when they are zero.
+	// It is not looked at where the board digests otherwise.
 	SHA256 [sha256.Size]byte
 }
 
@@ -52,6 +54,12 @@ type Config struct {
 	Verify Verify
 	// WriteAll skips the comparison: every chunk is written.
 	WriteAll bool
+	// Digest is the program with which the board digests, in the way of
+	// sha256sum, and NewHash computes the same here. Where NewHash is nil they
+	// are sha256sum and SHA-256, which the chunks have with them; for another
+	// the image is read once more.
+	Digest  string
+	NewHash func() hash.Hash
 	// MaxExtent bounds what one task reads or writes; 0 is 64 MiB. Tasks are
 	// smaller where the board takes longer than about two seconds for that.
 	MaxExtent int64
@@ -83,6 +91,7 @@ const (
 type chunk struct {
 	Chunk          // Offset is where it begins, Size are its bytes without gaps
 	ranges []Range // what it consists of
+	sum    string  // in hex; "" until it is asked for
 	index  int     // in the plan
 	state  state
 	// How often it could not be read, was refused by the device, could not
@@ -133,6 +142,10 @@ func New(cfg Config) (*Plan, error) {
 	if cfg.MaxExtent == 0 {
 		cfg.MaxExtent = 64 << 20
 	}
+	known := cfg.NewHash == nil // the chunks' digests
+	if known {
+		cfg.Digest, cfg.NewHash = "sha256sum", sha256.New
+	}
 	p := &Plan{
 		cfg: cfg, workers: map[string]*worker{}, speeds: map[Verb]*Speed{},
 		change: make(chan struct{}), done: make(chan struct{}),
@@ -148,10 +161,7 @@ func New(cfg Config) (*Plan, error) {
 	if end == 0 {
 		return nil, fmt.Errorf("the image has no chunks")
 	}
-	var err error
-	if p.chunks, err = gather(cfg.Chunks, cfg.Image); err != nil {
-		return nil, err
-	}
+	p.chunks = gather(cfg.Chunks, known)
 	p.counts[unknown] = len(p.chunks)
 	return p, p.chooseProbes()
 }

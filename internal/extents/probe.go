@@ -2,8 +2,6 @@ package extents
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 )
 
@@ -21,7 +19,7 @@ const (
 type probe struct {
 	chunk *chunk
 	piece Range
-	sum   [sha256.Size]byte
+	sum   string
 }
 
 // Findings is what the probes said: whether it can pay off to compare the rest.
@@ -75,7 +73,7 @@ func (p *Plan) probeOf(c *chunk) (probe, error) {
 	first := probe{chunk: c, piece: Range{c.ranges[0].Offset, min(probeSize, c.ranges[0].Length)}}
 	b := make([]byte, probeSize)
 	if c.Zero {
-		first.sum = sha256.Sum256(b[:first.piece.Length])
+		first.sum = p.sumOf(b[:first.piece.Length])
 		return first, nil
 	}
 	for i, r := range c.ranges {
@@ -84,7 +82,7 @@ func (p *Plan) probeOf(c *chunk) (probe, error) {
 			if n, err := p.cfg.Image.ReadAt(b, at); n < len(b) {
 				return probe{}, fmt.Errorf("read the image at %d: %w", at, err)
 			}
-			pr := probe{c, Range{at, int64(len(b))}, sha256.Sum256(b)}
+			pr := probe{c, Range{at, int64(len(b))}, p.sumOf(b)}
 			if len(bytes.TrimLeft(b, "\x00")) > 0 {
 				return pr, nil
 			}
@@ -131,7 +129,7 @@ func (p *Plan) looked(c int) int {
 // comparison will tell what is wrong.
 func (p *Plan) probed(probes []probe, sums []string) {
 	for i, pr := range probes {
-		equal := i >= len(sums) || sums[i] == "" || sums[i] == hex.EncodeToString(pr.sum[:])
+		equal := i >= len(sums) || sums[i] == "" || sums[i] == pr.sum
 		n := 0
 		if equal {
 			n = 1

@@ -1,7 +1,7 @@
 package extents
 
 import (
-	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -21,26 +21,26 @@ const (
 
 // gather makes the plan's chunks. Small ones that follow each other, with or
 // without gaps between, become one of several ranges, whose digest is that of
-// their bytes one after the other.
-func gather(given []Chunk, image io.ReaderAt) ([]chunk, error) {
+// their bytes one after the other. known says that the digests of the given chunks
+// are the ones that the board computes.
+func gather(given []Chunk, known bool) []chunk {
 	var chunks []chunk
-	var err error
 	for i := 0; i < len(given); {
 		n := together(given[i:])
 		c := chunk{Chunk: given[i], index: len(chunks)}
+		c.Size = 0
 		for _, g := range given[i : i+n] {
 			c.ranges = join(c.ranges, Range{g.Offset, g.Size})
 			c.Zero = c.Zero && g.Zero
+			c.Size += g.Size
 		}
-		if n > 1 {
-			if c.Size, c.SHA256, err = digest(c.ranges, image); err != nil {
-				return nil, err
-			}
+		if n == 1 && known {
+			c.sum = hex.EncodeToString(c.SHA256[:])
 		}
 		chunks = append(chunks, c)
 		i += n
 	}
-	return chunks, nil
+	return chunks
 }
 
 // where is the place of a chunk for people.
@@ -74,20 +74,29 @@ func join(ranges []Range, r Range) []Range {
 	return append(ranges, r)
 }
 
-// digest reads ranges of the image.
-func digest(ranges []Range, image io.ReaderAt) (size int64, sum [sha256.Size]byte, err error) {
-	h := sha256.New()
-	for _, r := range ranges {
-		n, err := io.Copy(h, io.NewSectionReader(image, r.Offset, r.Length))
-		if err == nil && n < r.Length {
-			err = io.ErrUnexpectedEOF
+// sum returns the digest that a chunk is to have, in hex.
+func (p *Plan) sum(c *chunk) (string, error) {
+	if c.sum == "" {
+		h := p.cfg.NewHash()
+		for _, r := range c.ranges {
+			n, err := io.Copy(h, io.NewSectionReader(p.cfg.Image, r.Offset, r.Length))
+			if err == nil && n < r.Length {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return "", fmt.Errorf("read the image at %d: %w", r.Offset+n, err)
+			}
 		}
-		if err != nil {
-			return 0, sum, fmt.Errorf("read the image at %d: %w", r.Offset+n, err)
-		}
-		size += n
+		c.sum = hex.EncodeToString(h.Sum(nil))
 	}
-	return size, [sha256.Size]byte(h.Sum(nil)), nil
+	return c.sum, nil
+}
+
+// sumOf returns the digest of some bytes.
+func (p *Plan) sumOf(b []byte) string {
+	h := p.cfg.NewHash()
+	h.Write(b)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // rangesText is how the board's script reads ranges: offset:length+offset:length.

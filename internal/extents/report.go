@@ -1,7 +1,6 @@
 package extents
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -84,12 +83,11 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 	if c.state == checking {
 		back = written
 	}
-	sum, err := hex.DecodeString(digest)
 	if status == interrupted {
 		p.set(c, back)
 		return
 	}
-	if status != 0 || err != nil || len(sum) != len(c.SHA256) {
+	if status != 0 || len(digest) != 2*p.cfg.NewHash().Size() {
 		c.unread++
 		if c.unread >= maxAttempts && back == unknown {
 			// Sectors that cannot be read are often mended by writing them.
@@ -104,8 +102,11 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 		p.set(c, back)
 		return
 	}
-	same := [len(c.SHA256)]byte(sum) == c.SHA256
+	want, err := p.sum(c)
+	same := digest == want
 	switch {
+	case err != nil:
+		p.finish(err)
 	case back == unknown:
 		p.compared(c, same)
 	case same:
@@ -113,12 +114,20 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 		p.stats.Proved += c.Size
 	default:
 		if c.wrong++; c.wrong >= maxAttempts {
-			p.finish(fmt.Errorf("%w: %s: SHA-256 on the device is %s, of the image %x; written twice",
-				ErrVerify, c.where(), digest, c.SHA256))
+			p.finish(fmt.Errorf("%w: %s: %s of the device is %s, of the image %s; written twice",
+				ErrVerify, c.where(), algorithm(p.cfg.Digest), digest, want))
 			return
 		}
 		p.set(c, differs)
 	}
+}
+
+// algorithm is the name for people of what a program computes.
+func algorithm(program string) string {
+	if program == "sha256sum" {
+		return "SHA-256"
+	}
+	return strings.ToUpper(strings.TrimSuffix(program, "sum"))
 }
 
 // compared notes whether the device had the chunk.

@@ -1,9 +1,9 @@
 # Runs the tasks that the host hands out, until it says quit. The host decides;
 # this script reads, writes and reports. It needs nothing but a small busybox.
-# $1 device, $2 URL of the session, $3 dd input flags, $4 dd output flags,
-# then the names of the workers, which run side by side.
-device=$1 url=$2 in_flags=$3 out_flags=$4
-shift 4
+# $1 device, $2 URL of the session, $3 dd input flags, $4 dd output flags, $5 the
+# program that digests, then the names of the workers, which run side by side.
+device=$1 url=$2 in_flags=$3 out_flags=$4 digest=$5
+shift 5
 set -o pipefail
 mib=1048576
 
@@ -81,7 +81,7 @@ hash_units() {
 	units=$1,
 	while [ -n "$units" ]; do
 		unit=${units%%,*} units=${units#*,}
-		sum=$(each_range read_range "$unit" | sha256sum) || return
+		sum=$(each_range read_range "$unit" | $digest) || return
 		printf '%s,' "${sum%% *}"
 	done
 }
