@@ -27,8 +27,10 @@ func hostCPU(tb testing.TB) time.Duration {
 }
 
 // BenchmarkFourBoards prints what the host pays for four boards at once beside one,
-// from one image through one pair of servers. The boards' user-mode networks run
-// in this process and are in the figures, in both alike.
+// from one image through one pair of servers. The boards' user-mode networks and the
+// reading of their consoles run in this process as well, and cost the more the longer
+// four emulators have to share the processors: what serving alone costs is in
+// BenchmarkNative.
 func BenchmarkFourBoards(b *testing.B) {
 	const size = 64 * mib
 	raw, _ := benchImage(b, "image.raw", size, func(int) bool { return false })
