@@ -13,8 +13,8 @@ import (
 // TestPacketLoss loses one frame in fifty both ways from the first write on.
 func TestPacketLoss(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, virtboard.ARM64, 32*mib)
-	raw := testImage(24 * mib)
+	r := newRig(t, virtboard.ARM64, 16*mib)
+	raw := testImage(12 * mib)
 	f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{}), flasher.WithProgress(func(ev flasher.Event) {
 		if ev.Step == flasher.StepWrite && ev.State == flasher.StateStarted {
 			if err := r.board.Network().SetFaults(virtboard.Faults{Loss: 0.02}); err != nil {
@@ -38,11 +38,11 @@ func TestPacketLoss(t *testing.T) {
 func TestKilledBeforeLinux(t *testing.T) {
 	t.Parallel()
 	dir := bundleDir(t, virtboard.ARM64, debian.Bundle{})
-	raw := testImage(24 * mib)
+	raw := testImage(12 * mib)
 	path := imageFile(t, "image.raw", raw)
 	for _, step := range []flasher.Step{flasher.StepNetwork, flasher.StepLoad} {
 		t.Run(string(step), func(t *testing.T) {
-			r := newRig(t, virtboard.ARM64, 32*mib)
+			r := newRig(t, virtboard.ARM64, 16*mib)
 			killed := make(chan error, 1)
 			begun := false
 			f := r.flasher(t, dir, flasher.WithRetryWait(time.Millisecond),

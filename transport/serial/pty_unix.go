@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -31,6 +32,9 @@ func openPTY(path string) (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	if master, err = interruptible(master); err != nil {
+		return nil, errors.Join(err, slave.Close())
+	}
 	p := &pseudo{master: master, slave: slave, link: path}
 	// Raw, as a board's line is: nothing echoes and nothing is translated.
 	if _, err = term.MakeRaw(int(slave.Fd())); err == nil {
@@ -40,6 +44,21 @@ func openPTY(path string) (io.ReadWriteCloser, error) {
 		return nil, errors.Join(err, master.Close(), slave.Close())
 	}
 	return p, nil
+}
+
+// interruptible returns a file of which a Read ends when it is closed. pty.Open
+// has used the descriptor, which leaves it blocking: a Read would then wait in the
+// kernel until the board says something.
+func interruptible(f *os.File) (*os.File, error) {
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(err, unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 func (p *pseudo) Read(b []byte) (int, error)  { return p.master.Read(b) }

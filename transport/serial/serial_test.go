@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
@@ -93,7 +94,7 @@ func roundTrip(t *testing.T, w io.Writer, r io.Reader) {
 // closes checks that Close unblocks a Read and makes later calls fail.
 func closes(t *testing.T, p io.ReadWriteCloser) {
 	t.Helper()
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() {
 		_, err := p.Read(make([]byte, 1))
 		ended <- err
@@ -103,8 +104,13 @@ func closes(t *testing.T, p io.ReadWriteCloser) {
 			t.Errorf("close: %v", err)
 		}
 	}
-	if err := <-ended; err == nil {
-		t.Error("Read returned without an error after Close")
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("Read returned without an error after Close")
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("Close does not end a Read that waits")
 	}
 	var typed *serial.Error
 	if _, err := p.Write([]byte("x")); !errors.Is(err, net.ErrClosed) || !errors.As(err, &typed) {
