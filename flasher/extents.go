@@ -8,6 +8,7 @@ import (
 
 	"github.com/dutflash/dutflash/busybox"
 	"github.com/dutflash/dutflash/internal/extents"
+	"github.com/dutflash/dutflash/transport/image"
 )
 
 // extentsName is the directory of the extent protocol on the HTTP server.
@@ -130,10 +131,11 @@ func (w *writer) reporter(p *extents.Plan) func() {
 		}
 		if hash := p.Speed(extents.Hash); hash.Bytes >= measured && !told {
 			told = true
-			write := p.Speed(extents.Write)
+			write, m := p.Speed(extents.Write), p.Measured()
 			log.Info("Measured on the board", "digest", w.digest.program, "cpus", w.tools.CPUs,
 				"read_megabytes_per_second", megabytes(int64(hash.BytesPerSecond())),
-				"write_megabytes_per_second", megabytes(int64(write.BytesPerSecond())))
+				"write_megabytes_per_second", megabytes(int64(write.BytesPerSecond())),
+				"milliseconds_per_digest", m.DigestCost.Milliseconds(), "megabytes_per_digest", megabytes(max(m.Unit, image.DefaultChunkSize)))
 		}
 	}
 }

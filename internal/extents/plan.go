@@ -128,13 +128,16 @@ type Plan struct {
 	probes  [classes][]probe // not looked at yet
 	decided bool             // the probes are back
 	found   Findings
-	speeds  map[Verb]*Speed
-	workers map[string]*worker
-	nextID  int64
-	stats   Stats
-	err     error
-	change  chan struct{} // closed and replaced whenever something changes
-	done    chan struct{}
+	probing time.Duration // the probes took
+	// A comparison found a difference, and something was read back wrong.
+	differed, doubt bool
+	speeds          map[Verb]*Speed
+	workers         map[string]*worker
+	nextID          int64
+	stats           Stats
+	err             error
+	change          chan struct{} // closed and replaced whenever something changes
+	done            chan struct{}
 }
 
 // New returns a Plan for the chunks.

@@ -75,21 +75,26 @@ func join(ranges []Range, r Range) []Range {
 }
 
 // sum returns the digest that a chunk is to have, in hex.
-func (p *Plan) sum(c *chunk) (string, error) {
+func (p *Plan) sum(c *chunk) (sum string, err error) {
 	if c.sum == "" {
-		h := p.cfg.NewHash()
-		for _, r := range c.ranges {
-			n, err := io.Copy(h, io.NewSectionReader(p.cfg.Image, r.Offset, r.Length))
-			if err == nil && n < r.Length {
-				err = io.ErrUnexpectedEOF
-			}
-			if err != nil {
-				return "", fmt.Errorf("read the image at %d: %w", r.Offset+n, err)
-			}
-		}
-		c.sum = hex.EncodeToString(h.Sum(nil))
+		c.sum, err = p.sumOfRanges(c.ranges)
 	}
-	return c.sum, nil
+	return c.sum, err
+}
+
+// sumOfRanges digests ranges of the image.
+func (p *Plan) sumOfRanges(ranges []Range) (string, error) {
+	h := p.cfg.NewHash()
+	for _, r := range ranges {
+		n, err := io.Copy(h, io.NewSectionReader(p.cfg.Image, r.Offset, r.Length))
+		if err == nil && n < r.Length {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return "", fmt.Errorf("read the image at %d: %w", r.Offset+n, err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // sumOf returns the digest of some bytes.

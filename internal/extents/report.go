@@ -44,8 +44,8 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 	if w == nil || w.task == nil || w.task.ID != id {
 		return
 	}
-	task, chunks, probes := w.task, w.chunks, w.probes
-	w.task, w.chunks, w.probes = nil, nil, nil
+	task, chunks, units, probes := w.task, w.chunks, w.units, w.probes
+	w.task, w.chunks, w.units, w.probes = nil, nil, nil, nil
 	if status == 0 && len(probes) == 0 && task.Verb != Wait && task.Verb != Quit {
 		s := p.speeds[task.Verb]
 		if s == nil {
@@ -57,14 +57,15 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 	}
 	switch {
 	case len(probes) > 0:
+		p.probing += time.Since(w.since)
 		p.probed(probes, strings.Split(digests, ","))
 	case task.Verb == Hash:
 		sums := strings.Split(digests, ",")
-		for i, c := range chunks {
+		for i, u := range units {
 			if i < len(sums) && sums[i] != "" {
-				p.hashed(c, 0, sums[i])
+				p.hashedUnit(u, 0, sums[i])
 			} else {
-				p.hashed(c, status, "")
+				p.hashedUnit(u, status, "")
 				status = interrupted // the first that is missing is the one that failed
 			}
 		}
@@ -110,9 +111,9 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 	case back == unknown:
 		p.compared(c, same)
 	case same:
-		p.set(c, proved)
-		p.stats.Proved += c.Size
+		p.right(c)
 	default:
+		p.doubt = true
 		if c.wrong++; c.wrong >= maxAttempts {
 			p.finish(fmt.Errorf("%w: %s: %s of the device is %s, of the image %s; written twice",
 				ErrVerify, c.where(), algorithm(p.cfg.Digest), digest, want))
@@ -133,10 +134,9 @@ func algorithm(program string) string {
 // compared notes whether the device had the chunk.
 func (p *Plan) compared(c *chunk, same bool) {
 	if same {
-		p.set(c, proved)
-		p.stats.Unchanged += c.Size
-		p.stats.Proved += c.Size
+		p.right(c)
 	} else {
+		p.differed = true
 		p.set(c, differs)
 	}
 }

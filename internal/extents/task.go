@@ -58,10 +58,11 @@ func (t *Task) add(c *chunk) {
 
 // worker is one loop of the board's script.
 type worker struct {
-	task   *Task // handed out, not reported yet
-	chunks []*chunk
-	probes []probe
-	since  time.Time // the task was handed out
+	task   *Task      // handed out, not reported yet
+	chunks []*chunk   // of a write
+	units  [][]*chunk // of a Hash
+	probes []probe    // or these
+	since  time.Time  // the task was handed out
 }
 
 // patience is how long Ask waits for something to do before it sends the worker
@@ -171,7 +172,7 @@ func (p *Plan) extent(v Verb) int64 {
 // comparisons to keep the writer busy, then what was written, then the rest.
 func (p *Plan) assignRead(w *worker) {
 	if !p.decided {
-		if !p.probing() {
+		if !p.underProbe() {
 			w.task = p.nextProbe(w)
 		}
 		return
@@ -185,22 +186,24 @@ func (p *Plan) assignRead(w *worker) {
 	if c == nil {
 		return
 	}
-	w.chunks = p.alike(c)
+	w.units = p.units(p.alike(c))
 	t := &Task{ID: p.id(), Verb: Hash}
 	next := comparing
 	if c.state == written {
 		next = checking
 	}
-	for _, c := range w.chunks {
-		t.Units = append(t.Units, c.ranges)
-		t.Argument += c.Size
-		p.set(c, next)
+	for _, u := range w.units {
+		t.Units = append(t.Units, rangesOf(u))
+		for _, c := range u {
+			t.Argument += c.Size
+			p.set(c, next)
+		}
 	}
 	w.task = t
 }
 
-// probing says whether a reader has probes.
-func (p *Plan) probing() bool {
+// underProbe says whether a reader has probes.
+func (p *Plan) underProbe() bool {
 	for _, w := range p.workers {
 		if len(w.probes) > 0 {
 			return true
