@@ -34,6 +34,7 @@ import (
 //	          auth, auth_key, priv, priv_key, settle
 //	tasmota   address (HTTP), or broker and topic (MQTT); full_topic, relay, user,
 //	          password, settle
+//	usbhub    hub (its location, such as 1-1.4), port, without_peer, settle
 //	ykush     serial (of the hub), port, settle
 //
 // Serial drivers of board files:
