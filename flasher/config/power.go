@@ -30,6 +30,7 @@ func powerDrivers() map[string]PowerDriver {
 		"http":    decodeAs(newHTTP),
 		"manual":  decodeAs(newManual),
 		"qemu":    decodeAs(newQEMU),
+		"redfish": decodeAs(newRedfish),
 		"relay":   decodeAs(newRelay),
 		"shelly":  decodeAs(newShelly),
 		"snmp":    decodeAs(newSNMP),

@@ -27,6 +27,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"power/relay":        {ours: []string{"power"}, modules: []string{"go.bug.st/serial"}},
 	"power/gpio":         {ours: []string{"power"}, modules: []string{"github.com/warthog618/go-gpiocdev"}},
 	"power/snmp":         {ours: []string{"power"}, modules: []string{"github.com/gosnmp/gosnmp"}},
+	"power/redfish":      {ours: []string{"power", "power/internal/web"}},
 	"power/usbhub":       {ours: []string{"power"}, modules: []string{"golang.org/x/sys"}},
 	"power/internal/web": {ours: []string{"power"}, modules: []string{"github.com/icholy/digest"}},
 	"transport/console": {modules: []string{
