@@ -19,8 +19,8 @@ import (
 // preflash command would spoil it: a dump must not run those.
 func dumpRig(t *testing.T) (r *rig, f func(...flasher.Option) *flasher.Flasher, disk []byte) {
 	testtool.Need(t, "sgdisk", "apt-get install gdisk")
-	r = newRig(t, virtboard.ARM64, 48*mib)
-	if err := os.WriteFile(r.disk, testImage(48*mib), 0o600); err != nil {
+	r = newRig(t, virtboard.ARM64, 32*mib)
+	if err := os.WriteFile(r.disk, testImage(32*mib), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sgdisk(t, r.disk, "-Z", "-o", "-n1:2048:+7M", "-c1:boot", "-n2:0:+20M", "-c2:rootfs")
@@ -79,8 +79,7 @@ func TestDump(t *testing.T) {
 	}
 }
 
-// TestDumpContinues resets the board in the middle: the retry goes on. Then the
-// caller cancels, and then the writer fails.
+// TestDumpContinues resets the board in the middle: the retry goes on.
 func TestDumpContinues(t *testing.T) {
 	t.Parallel()
 	r, f, disk := dumpRig(t)
@@ -89,7 +88,7 @@ func TestDumpContinues(t *testing.T) {
 		var reset sync.WaitGroup
 		var out bytes.Buffer
 		res, err := f(flasher.WithRetryWait(time.Millisecond), flasher.WithProgress(func(ev flasher.Event) {
-			if ev.Step != flasher.StepDump || ev.Done < 16*mib {
+			if ev.Step != flasher.StepDump || ev.Done < 8*mib {
 				return
 			}
 			once.Do(func() {
@@ -111,46 +110,5 @@ func TestDumpContinues(t *testing.T) {
 			t.Errorf("%d bytes crossed the wire for a disk of %d", res.WireBytes, len(disk))
 		}
 	})
-	t.Run("cancelled", func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var out bytes.Buffer
-		res, err := f(flasher.WithProgress(func(ev flasher.Event) {
-			if ev.Step == flasher.StepDump && ev.Done > 0 {
-				cancel()
-			}
-		})).Dump(ctx, "", &out)
-		var typed *flasher.Error
-		if !errors.As(err, &typed) || !errors.Is(err, context.Canceled) || typed.Step != flasher.StepDump || typed.Op != "dump" {
-			t.Errorf("got %v, want a *flasher.Error that wraps context.Canceled", err)
-		}
-		if res.Bytes != int64(out.Len()) || !bytes.HasPrefix(disk, out.Bytes()) || res.SHA256 != sha256Hex(out.Bytes()) {
-			t.Errorf("%d bytes were saved, the result says %+v", out.Len(), res)
-		}
-		r.isOff(t)
-		r.leftNothing(t)
-	})
-	t.Run("writer fails", func(t *testing.T) {
-		res, err := f().Dump(t.Context(), "/dev/vda", &fullWriter{left: 9 * mib})
-		if !errors.Is(err, flasher.ErrDumpWriter) || !errors.Is(err, errFull) || len(res.Attempts) != 1 || res.Bytes != 9*mib {
-			t.Errorf("got %v, %+v; want ErrDumpWriter after one attempt and 9 MiB", err, res)
-		}
-		t.Log(err)
-		r.isOff(t)
-	})
 	r.unchanged(t, disk)
-}
-
-var errFull = errors.New("no space left")
-
-// fullWriter is a file on a disk that fills up.
-type fullWriter struct{ left int }
-
-func (w *fullWriter) Write(b []byte) (int, error) {
-	n := min(len(b), w.left)
-	w.left -= n
-	if n < len(b) {
-		return n, errFull
-	}
-	return n, nil
 }

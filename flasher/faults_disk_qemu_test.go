@@ -31,21 +31,18 @@ func faultyDisk(t *testing.T, size int64, inject ...string) (path string, args [
 }
 
 // TestDiskErrors: a device that refuses writes or reads at one place is a typed
-// error at once, whatever the method; no retry is spent on it but the one that the
-// whole-image methods need to see it at the same place twice.
+// error at once, and no retry is spent on it. The other methods have
+// TestDiskErrorsOfStream.
 func TestDiskErrors(t *testing.T) {
 	t.Parallel()
 	const place = 9 * mib / 512
 	for _, tc := range []struct {
-		name     string
-		inject   string
-		opts     []flasher.Option
-		text     string
-		attempts int
+		name   string
+		inject string
+		text   string
 	}{
-		{"write by extents", fmt.Sprintf("@iotype=write,@sector=%d", place), nil, "refuses to be written", 1},
-		{"read by extents", fmt.Sprintf("@iotype=read,@sector=%d", place), nil, "cannot be read", 1},
-		{"write by stream", fmt.Sprintf("@iotype=write,@sector=%d", place), []flasher.Option{flasher.WithMethod(flasher.MethodStream)}, "refuses to be written", 2},
+		{"write by extents", fmt.Sprintf("@iotype=write,@sector=%d", place), "refuses to be written"},
+		{"read by extents", fmt.Sprintf("@iotype=read,@sector=%d", place), "cannot be read"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, args := faultyDisk(t, 32*mib, tc.inject)
@@ -54,14 +51,14 @@ func TestDiskErrors(t *testing.T) {
 			for i := range raw[8*mib : 12*mib] { // data where the fault is
 				raw[8*mib+i] = byte(i*i>>8) | 1
 			}
-			f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{}), append(tc.opts, flasher.WithRetryWait(time.Millisecond))...)
+			f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{}), flasher.WithRetryWait(time.Millisecond))
 			_, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw), flasher.WithTarget("/dev/vdb"))
 			var typed *flasher.Error
 			if !errors.As(err, &typed) || typed.Step != flasher.StepWrite || !strings.Contains(err.Error(), tc.text) {
 				t.Fatalf("got %v, want a *flasher.Error of step %q that says %q", err, flasher.StepWrite, tc.text)
 			}
-			if len(typed.Attempts) != tc.attempts {
-				t.Errorf("%d attempts, want %d", len(typed.Attempts), tc.attempts)
+			if len(typed.Attempts) != 1 {
+				t.Errorf("%d attempts, want 1", len(typed.Attempts))
 			}
 			t.Log(err)
 			r.isOff(t)

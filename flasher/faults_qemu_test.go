@@ -17,13 +17,13 @@ import (
 // retry writes what was not there yet.
 func TestFlashContinuesAfterReset(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, virtboard.ARM64, 96*mib)
+	r := newRig(t, virtboard.ARM64, 64*mib)
 	dir := bundleDir(t, virtboard.ARM64, debian.Bundle{})
-	raw := testImage(80 * mib)
+	raw := testImage(48 * mib)
 	var once sync.Once
 	var reset sync.WaitGroup
 	f := r.flasher(t, dir, flasher.WithRetryWait(time.Millisecond), flasher.WithProgress(func(ev flasher.Event) {
-		if ev.Step != flasher.StepWrite || ev.Done < 40*mib {
+		if ev.Step != flasher.StepWrite || ev.Done < 24*mib {
 			return
 		}
 		once.Do(func() {
@@ -44,7 +44,7 @@ func TestFlashContinuesAfterReset(t *testing.T) {
 	if len(res.Attempts) != 1 || res.Attempts[0].Step != flasher.StepWrite {
 		t.Errorf("attempts %+v, want one that failed while writing", res.Attempts)
 	}
-	if res.WrittenBytes > 45*mib {
+	if res.WrittenBytes > 28*mib {
 		t.Errorf("the retry wrote %d bytes of %d", res.WrittenBytes, len(raw))
 	}
 	t.Logf("%+v", res)
@@ -105,14 +105,14 @@ func TestSilentBoard(t *testing.T) {
 // and plugs it in again for the retry.
 func TestNetworkCutWhileWriting(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, virtboard.ARM64, 96*mib)
-	raw := testImage(80 * mib)
+	r := newRig(t, virtboard.ARM64, 64*mib)
+	raw := testImage(48 * mib)
 	var once sync.Once
 	f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{}), flasher.WithRetryWait(time.Millisecond),
 		flasher.WithTimeouts(flasher.Timeouts{Stall: 5 * time.Second}),
 		flasher.WithProgress(func(ev flasher.Event) {
 			switch {
-			case ev.Step == flasher.StepWrite && ev.Done > 20*mib:
+			case ev.Step == flasher.StepWrite && ev.Done > 12*mib:
 				once.Do(func() {
 					if err := r.board.Network().SetFaults(virtboard.Faults{LinkDown: true}); err != nil {
 						t.Error(err)

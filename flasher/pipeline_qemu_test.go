@@ -46,12 +46,12 @@ func TestShellMethod(t *testing.T) {
 		size   int
 		tool   []string
 	}{
-		{"from the host, xz", false, 24*mib + 512, []string{"xz", ".xz", "-1"}},
-		{"from the host, zstd, which the board lacks", false, 24*mib + 77, []string{"zstd", ".zst"}},
-		{"direct", true, 24 * mib, []string{"gzip", ".gz", "-1"}},
+		{"from the host, xz", false, 12*mib + 512, []string{"xz", ".xz", "-1"}},
+		{"from the host, zstd, which the board lacks", false, 12*mib + 77, []string{"zstd", ".zst"}},
+		{"direct", true, 12 * mib, []string{"gzip", ".gz", "-1"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := newRigWith(t, 32*mib, virtboard.Config{Arch: virtboard.ARM64, Host: netip.PrefixFrom(addr, 24)})
+			r := newRigWith(t, 16*mib, virtboard.Config{Arch: virtboard.ARM64, Host: netip.PrefixFrom(addr, 24)})
 			dir := bundleDir(t, virtboard.ARM64, debian.Bundle{})
 			raw := testImage(tc.size)
 			ref := compressed(t, imageFile(t, "image.raw", raw), tc.tool[0], tc.tool[1], tc.tool[2:]...)

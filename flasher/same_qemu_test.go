@@ -3,11 +3,8 @@ package flasher_test
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,21 +32,7 @@ func duts(t *testing.T, size int64) []dut {
 	t.Helper()
 	bundle := bundleDir(t, virtboard.ARM64, debian.Bundle{})
 	r := newRig(t, virtboard.ARM64, size)
-	b, err := flashertest.NewBoard(flashertest.WithDisk(size, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	simulated, cache := t.TempDir(), t.TempDir()
-	if err := b.WriteBundle(simulated); err != nil {
-		t.Fatal(err)
-	}
-	var transcript syncBuffer
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("console of the simulated board:\n%s", transcript.String())
-		}
-	})
+	b := newSimulated(t, flashertest.WithDisk(size, nil))
 	return []dut{
 		{"QEMU", "/dev/vda", func(t *testing.T, opts ...flasher.Option) *flasher.Flasher { return r.flasher(t, bundle, opts...) },
 			func(t *testing.T, n int) string {
@@ -59,20 +42,7 @@ func duts(t *testing.T, size int64) []dut {
 				}
 				return sha256Hex(disk[:n])
 			}},
-		{"simulated", "/dev/mmcblk0", func(t *testing.T, opts ...flasher.Option) *flasher.Flasher {
-			f, err := flasher.New(b.Open, b, simulated, append([]flasher.Option{flasher.WithNetwork(b.Network()), flasher.WithCacheDir(cache),
-				flasher.WithTranscript(&transcript), flasher.WithCycleWait(10 * time.Millisecond)}, opts...)...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return f
-		}, func(t *testing.T, n int) string {
-			sum := sha256.New()
-			if _, err := io.Copy(sum, io.NewSectionReader(b.Disk(), 0, int64(n))); err != nil {
-				t.Fatal(err)
-			}
-			return hex.EncodeToString(sum.Sum(nil))
-		}},
+		{"simulated", "/dev/mmcblk0", b.flasher, b.content},
 	}
 }
 

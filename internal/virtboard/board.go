@@ -100,24 +100,32 @@ func (b *Board) On(ctx context.Context) error {
 		cableEnd.Close()
 		return &Error{Op: "power on", Err: err}
 	}
-	defer monitor.Close()
 	proc, err := startProcess(b.machine.program, b.config.args(b.machine), b.uart, cableEnd, monitorEnd)
 	cableEnd.Close()
 	monitorEnd.Close()
 	if err != nil {
 		cable.Close()
+		monitor.Close()
 		return &Error{Op: "power on", Err: err}
 	}
 	b.mu.Lock()
 	b.proc, b.unplug = proc, b.network.plug(cable)
 	b.mu.Unlock()
 	if err := waitRunning(ctx, monitor); err != nil {
+		monitor.Close()
 		died := b.stop() // after this the process's end is known
 		if ctx.Err() == nil && died != nil {
 			err = died
 		}
 		return &Error{Op: "power on", Detail: proc.stderr.String(), Err: err}
 	}
+	b.mu.Lock()
+	unplug, rest := b.unplug, b.network.attend(cable, monitor, b.config.Logger)
+	b.unplug = func() {
+		rest()
+		unplug()
+	}
+	b.mu.Unlock()
 	b.config.Logger.Info("virtual board is on", "arch", b.config.Arch, "pid", proc.pid)
 	return nil
 }

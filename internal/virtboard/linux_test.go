@@ -12,11 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/pin/tftp/v3"
-
 	"github.com/dutflash/dutflash/internal/testtool"
 	"github.com/dutflash/dutflash/internal/virtboard"
 	"github.com/dutflash/dutflash/internal/virtboard/debian"
+	"github.com/dutflash/dutflash/transport/tftp"
 )
 
 // software returns Debian's kernel and busybox, from the user's cache where they
@@ -37,27 +36,30 @@ func software(tb testing.TB, arch virtboard.Arch) *debian.Software {
 	return s
 }
 
-// serveTFTP serves a directory on port 69 of the board's network.
+// serveTFTP serves the files of a bundle on port 69 of the board's network.
 func serveTFTP(tb testing.TB, n *virtboard.Network, dir string) {
 	tb.Helper()
 	conn, err := n.ListenPacket(tb.Context(), "udp", ":69")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	server := tftp.NewServer(func(name string, to io.ReaderFrom) error {
-		f, err := os.Open(filepath.Join(dir, filepath.FromSlash(name)))
-		if err != nil {
-			return err
+	server, err := tftp.New()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, name := range []string{"kernel", "initramfs", "qemu-virt.dtb"} {
+		f, err := tftp.FromPath(filepath.Join(dir, "data", name))
+		if err == nil {
+			err = server.Add("data/"+name, f)
 		}
-		defer f.Close()
-		_, err = to.ReadFrom(f)
-		return err
-	}, nil)
-	server.EnableSinglePort()
+		if err != nil {
+			tb.Fatal(err)
+		}
+	}
 	var serving sync.WaitGroup
 	serving.Go(func() { server.Serve(conn) })
 	tb.Cleanup(func() {
-		server.Shutdown()
+		server.Close()
 		serving.Wait()
 	})
 }
@@ -116,7 +118,7 @@ func boot(tb testing.TB, b *virtboard.Board, arch virtboard.Arch, dir, dtb strin
 	powerOn(tb, b)
 	term.uboot()
 	tb.Logf("u-boot prompt: %.2f s after power on", time.Since(began).Seconds())
-	if out := term.run("setenv autoload no; dhcp; setenv serverip " + b.Network().Address().String()); !strings.Contains(out, "DHCP client bound") {
+	if out := term.run("setenv autoload no; setenv tftpwindowsize 8; dhcp; setenv serverip " + b.Network().Address().String()); !strings.Contains(out, "DHCP client bound") {
 		tb.Fatalf("dhcp: %s", out)
 	}
 	at := debian.LoadAddresses(arch)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -34,6 +35,10 @@ const (
 	queueLen = 4096
 	// batch is how many bytes of frames go to QEMU in one write.
 	batch = 128 << 10
+	// unansweredUDP is how many UDP frames go to the board without one from it.
+	// What is more is lost, as on a network card whose ring is full: U-Boot's has
+	// 32 buffers, and QEMU would queue the rest behind them.
+	unansweredUDP = 24
 )
 
 // Network is the Ethernet cable of a board with a host at its other end: a
@@ -48,6 +53,9 @@ type Network struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	late   chan lateFrame
+
+	received   atomic.Int64 // frames from the board
+	unanswered atomic.Int64 // UDP frames to the board since the last one from it
 
 	mu      sync.Mutex
 	faults  Faults
@@ -164,6 +172,8 @@ func (n *Network) receiveLoop(conn net.Conn) error {
 		if size > maxFrame {
 			return fmt.Errorf("qemu sent a frame of %d bytes", size)
 		}
+		n.received.Add(1)
+		n.unanswered.Store(0)
 		view := buffer.NewViewSize(int(size))
 		if _, err := io.ReadFull(r, view.AsSlice()); err != nil {
 			view.Release()
@@ -191,7 +201,7 @@ func (n *Network) sendLoop() {
 		out = out[:0]
 		for pkt != nil {
 			start := len(out)
-			if !faults.loses() {
+			if !faults.loses() && n.fits(pkt) {
 				out = appendFrame(out, pkt)
 			}
 			pkt.DecRef()
@@ -209,6 +219,14 @@ func (n *Network) sendLoop() {
 		}
 		n.send(out)
 	}
+}
+
+// fits reports whether the board's network card has room for a frame.
+func (n *Network) fits(pkt *stack.PacketBuffer) bool {
+	if pkt.TransportProtocolNumber != udp.ProtocolNumber {
+		return true
+	}
+	return n.unanswered.Add(1) <= unansweredUDP
 }
 
 // lateLoop sends the frames that were held back when they are due.

@@ -202,6 +202,7 @@ func newPrepareConfig(opts []PrepareOption) (*prepareConfig, error) {
 			return nil, err
 		}
 	}
+	c.reader = append(c.reader, DecodeLogger(c.log))
 	return c, nil
 }
 

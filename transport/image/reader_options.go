@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"log/slog"
 	"runtime"
 )
 
@@ -15,6 +16,8 @@ type readerConfig struct {
 	memory  int64
 	name    string
 	tar     bool // an archive passes as raw
+	log     *slog.Logger
+	warn    func(string) // takes a warning to Reader.Warnings and to log
 }
 
 // DefaultMemoryLimit bounds the buffers of a decoder unless an option says
@@ -57,8 +60,20 @@ func DecodeName(name string) ReaderOption {
 	}
 }
 
+// DecodeLogger logs what [Reader.Warnings] tells, when it is found. The default
+// is silence.
+func DecodeLogger(l *slog.Logger) ReaderOption {
+	return func(c *readerConfig) error {
+		if l == nil {
+			return fmt.Errorf("%w: the logger is nil", ErrInvalid)
+		}
+		c.log = l
+		return nil
+	}
+}
+
 func newReaderConfig(opts []ReaderOption) (*readerConfig, error) {
-	c := &readerConfig{}
+	c := &readerConfig{log: slog.New(slog.DiscardHandler)}
 	for _, o := range opts {
 		if err := o(c); err != nil {
 			return nil, err

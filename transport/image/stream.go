@@ -107,6 +107,9 @@ func (s *RawStream) finish() error {
 // Formats returns the chain of formats.
 func (s *RawStream) Formats() []Format { return s.rd.Formats() }
 
+// Warnings returns what [Reader.Warnings] does.
+func (s *RawStream) Warnings() []string { return s.rd.Warnings() }
+
 // SHA256 returns the digest of the raw bytes in hex, "" until Read has returned
 // io.EOF.
 func (s *RawStream) SHA256() string {

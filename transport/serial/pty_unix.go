@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -27,9 +28,13 @@ func openPTY(path string) (io.ReadWriteCloser, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, fmt.Errorf("%w: want pty:/PATH, where the link to the other end is made", ErrURL)
 	}
-	master, slave, err := pty.Open()
+	blocking, slave, err := pty.Open()
 	if err != nil {
 		return nil, err
+	}
+	master, err := pollable(blocking)
+	if err != nil {
+		return nil, errors.Join(err, slave.Close())
 	}
 	p := &pseudo{master: master, slave: slave, link: path}
 	// Raw, as a board's line is: nothing echoes and nothing is translated.
@@ -40,6 +45,20 @@ func openPTY(path string) (io.ReadWriteCloser, error) {
 		return nil, errors.Join(err, master.Close(), slave.Close())
 	}
 	return p, nil
+}
+
+// pollable returns the same file so that Close ends a Read that waits. pty.Open uses
+// File.Fd, after which a Read waits in the kernel, where Close does not reach it
+// while a program has the other end. The file that is given is closed.
+func pollable(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, errors.Join(err, unix.Close(fd), f.Close())
+	}
+	return os.NewFile(uintptr(fd), f.Name()), f.Close()
 }
 
 func (p *pseudo) Read(b []byte) (int, error)  { return p.master.Read(b) }

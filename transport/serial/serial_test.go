@@ -8,7 +8,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/creack/pty"
 
@@ -39,7 +41,21 @@ func echo(t *testing.T, network, address string) string {
 	return l.Addr().String()
 }
 
+// deadline has a test that hangs end with the stacks of this test's process, long
+// before the time of the whole run is over.
+func deadline(t testing.TB) {
+	t.Helper()
+	name := t.Name()
+	timer := time.AfterFunc(2*time.Minute, func() {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		panic(fmt.Sprintf("%s hangs:\n\n%s", name, stacks))
+	})
+	t.Cleanup(func() { timer.Stop() })
+}
+
 func TestOpen(t *testing.T) {
+	deadline(t)
 	cat := testtool.Need(t, "cat", "apt-get install coreutils")
 	sock := filepath.Join(t.TempDir(), "s")
 	for _, tc := range []struct{ name, url string }{
@@ -60,6 +76,7 @@ func TestOpen(t *testing.T) {
 
 // TestOpenLocal opens a pty's terminal as a serial port.
 func TestOpenLocal(t *testing.T) {
+	deadline(t)
 	master, tty, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -93,18 +110,29 @@ func roundTrip(t *testing.T, w io.Writer, r io.Reader) {
 // closes checks that Close unblocks a Read and makes later calls fail.
 func closes(t *testing.T, p io.ReadWriteCloser) {
 	t.Helper()
-	ended := make(chan error)
+	ended := make(chan error, 1)
+	reading := make(chan struct{})
 	go func() {
+		close(reading)
 		_, err := p.Read(make([]byte, 1))
 		ended <- err
 	}()
+	<-reading
+	for range 3 {
+		runtime.Gosched() // most likely the Read waits by now; whether or not, it must end
+	}
 	for range 2 {
 		if err := p.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
 	}
-	if err := <-ended; err == nil {
-		t.Error("Read returned without an error after Close")
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("Read returned without an error after Close")
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("Close does not end a Read that waits")
 	}
 	var typed *serial.Error
 	if _, err := p.Write([]byte("x")); !errors.Is(err, net.ErrClosed) || !errors.As(err, &typed) {
@@ -113,6 +141,7 @@ func closes(t *testing.T, p io.ReadWriteCloser) {
 }
 
 func TestOpenRefuses(t *testing.T) {
+	deadline(t)
 	regular := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(regular, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -28,6 +28,7 @@ func (t *timing) wait() time.Duration {
 // sample takes the round trip of a packet that was sent once (Karn).
 func (t *timing) sample(rtt time.Duration) {
 	rtt = max(rtt, time.Microsecond)
+	t.shift = 0
 	if t.srtt == 0 {
 		t.srtt, t.rttvar = rtt, rtt/2
 		return
@@ -36,8 +37,11 @@ func (t *timing) sample(rtt time.Duration) {
 	t.srtt += (rtt - t.srtt) / 8
 }
 
-// answered tells that the client made progress.
-func (t *timing) answered() { t.shift, t.atLongest = 0, 0 }
+// answered tells that the client made progress. A wait that was doubled stays
+// long until a packet that was sent once is answered in time (RFC 6298, 5.7), or
+// a busy machine would get each window twice; but where each window loses
+// something, waits must not grow for ever.
+func (t *timing) answered() { t.shift, t.atLongest = t.shift/2, 0 }
 
 // silence tells that a wait ended without an answer; it returns false when the
 // retries are used up.

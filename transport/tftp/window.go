@@ -29,6 +29,7 @@ func (t *transfer) sendWindows() error {
 	next, resend := int64(1), false        // next: first block not acknowledged
 	var high int64                         // highest block ever sent
 	var told int64                         // block that was sent again because the client misses it
+	echo := false                          // the client may yet answer the second copy of what it had
 	for next <= last {
 		end := min(next+int64(t.window)-1, last)
 		for b := next; b <= end; b++ {
@@ -67,7 +68,13 @@ func (t *transfer) sendWindows() error {
 				if next <= end {
 					told = next // this acknowledgement says that it is missing
 				}
+				echo = resend
 				resend, waiting = false, false
+			case ahead == 0 && t.window > 1 && echo:
+				// U-Boot had all of the window that was sent twice, and answers its
+				// second copy as if something were missing. To believe that would
+				// send each window from here on twice.
+				echo = false
 			case ahead == 0 && t.window > 1 && (told != next || time.Since(sent) >= 2*t.timing.srtt):
 				// The client misses the first block of this window. It may say so
 				// once, as U-Boot does, or for each block behind the gap; those
