@@ -30,6 +30,17 @@ type Lock struct{ f *os.File }
 // Path returns the path that the lock was taken with.
 func (l *Lock) Path() string { return l.f.Name() }
 
+// Current says whether the lock's file is still the one that its path stands
+// for: a lock on a file that was removed keeps nobody out.
+func (l *Lock) Current() bool {
+	a, err := l.f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(l.f.Name())
+	return err == nil && os.SameFile(a, b)
+}
+
 // Unlock releases the lock; the file stays. Of a nil Lock it does nothing. It
 // must not be called concurrently.
 func (l *Lock) Unlock() error {
@@ -57,6 +68,17 @@ func Try(path string, exclusive bool) (*Lock, error) {
 		return nil, err
 	}
 	return &Lock{f}, nil
+}
+
+// Held says whether somebody holds the exclusive lock of path. It does not make
+// the file.
+func Held(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(lock(f, false), ErrBusy)
 }
 
 // Wait takes the lock as [Try] does and waits for it as long as ctx allows. It

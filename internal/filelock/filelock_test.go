@@ -121,3 +121,38 @@ func TestSharedLocks(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestRemovedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if filelock.Held(path) {
+		t.Error("held before there is a file")
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("asking has made the file")
+	}
+	l, err := filelock.Try(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Unlock()
+	if l.Path() != path || !l.Current() || !filelock.Held(path) {
+		t.Errorf("%s: current %v, held %v", l.Path(), l.Current(), filelock.Held(path))
+	}
+	if err := os.Remove(path); err != nil {
+		t.Skipf("a file that is open cannot be removed on this system: %v", err)
+	}
+	if l.Current() || filelock.Held(path) {
+		t.Error("a lock on a file that was removed")
+	}
+	again, err := filelock.Try(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Unlock()
+	if filelock.Held(path) {
+		t.Error("a shared lock counts as an exclusive one")
+	}
+	if l.Current() {
+		t.Error("the new file is taken for the old one")
+	}
+}

@@ -40,7 +40,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"transport/tftp":   {modules: []string{"github.com/pin/tftp/v3"}},
 	"transport/httpd":  {},
 	"transport/image": {
-		ours: []string{"internal/xz", "internal/gpt", "internal/registryauth"},
+		ours: []string{"internal/xz", "internal/gpt", "internal/registryauth", "internal/filelock"},
 		modules: []string{
 			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", "github.com/ulikunitz/xz",
 			"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec", "golang.org/x/sys",

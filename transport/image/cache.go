@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/dutflash/dutflash/internal/filelock"
 )
 
 // cache is a directory of prepared images:
@@ -53,7 +55,7 @@ const metaVersion = 1
 type entry struct {
 	meta *meta
 	path string
-	lock *fileLock
+	lock *filelock.Lock
 }
 
 func openCache(ctx context.Context, dir string, log *slog.Logger) (*cache, error) {
@@ -65,7 +67,7 @@ func openCache(ctx context.Context, dir string, log *slog.Logger) (*cache, error
 	if err != nil {
 		return nil, err
 	}
-	l.unlock()
+	l.Unlock()
 	if c.noLocks {
 		log.Warn("the cache's file system has no file locks: nothing will be evicted", "dir", dir)
 	}
@@ -75,13 +77,13 @@ func openCache(ctx context.Context, dir string, log *slog.Logger) (*cache, error
 
 func (c *cache) path(name string) string { return filepath.Join(c.dir, name) }
 
-func (c *cache) global(ctx context.Context, exclusive bool) (*fileLock, error) {
-	return c.lenient(waitLock(ctx, c.path("lock"), exclusive))
+func (c *cache) global(ctx context.Context, exclusive bool) (*filelock.Lock, error) {
+	return c.lenient(filelock.Wait(ctx, c.path("lock"), exclusive))
 }
 
 // lenient makes do without locks where there are none.
-func (c *cache) lenient(l *fileLock, err error) (*fileLock, error) {
-	if errors.Is(err, errNoLocks) {
+func (c *cache) lenient(l *filelock.Lock, err error) (*filelock.Lock, error) {
+	if errors.Is(err, filelock.ErrUnsupported) {
 		c.noLocks = true
 		return nil, nil
 	}
@@ -92,7 +94,7 @@ func (c *cache) lenient(l *fileLock, err error) (*fileLock, error) {
 type part struct {
 	file    *os.File
 	path    string
-	lock    *fileLock
+	lock    *filelock.Lock
 	removed bool
 }
 
@@ -101,13 +103,13 @@ func (c *cache) create(ctx context.Context) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer g.unlock()
+	defer g.Unlock()
 	f, err := os.CreateTemp(c.dir, "part-*.img")
 	if err != nil {
 		return nil, diskError(err, c.dir)
 	}
 	p := &part{file: f, path: f.Name()}
-	if p.lock, err = c.lenient(tryLock(p.lockPath(), true)); err != nil {
+	if p.lock, err = c.lenient(filelock.Try(p.lockPath(), true)); err != nil {
 		f.Close()
 		os.Remove(p.path)
 		return nil, err
@@ -145,7 +147,7 @@ func (c *cache) find(ctx context.Context, identity, sourceSHA string, chunk int6
 	if err != nil {
 		return nil, err
 	}
-	defer g.unlock()
+	defer g.Unlock()
 	return c.take(sourceSHA, chunk)
 }
 
@@ -162,7 +164,7 @@ func (c *cache) take(sourceSHA string, chunk int64) (*entry, error) {
 	if m.SourceSHA256 != sourceSHA || m.ChunkSize != chunk {
 		return nil, nil
 	}
-	l, err := c.lenient(tryLock(c.path(id+".lock"), false))
+	l, err := c.lenient(filelock.Try(c.path(id+".lock"), false))
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +204,7 @@ func (c *cache) publish(ctx context.Context, p *part, m *meta, identity string) 
 	if err != nil {
 		return nil, err
 	}
-	defer g.unlock()
+	defer g.Unlock()
 	defer p.remove()
 	e, err := c.take(m.SourceSHA256, m.ChunkSize)
 	if err != nil {
@@ -226,7 +228,7 @@ func (c *cache) publish(ctx context.Context, p *part, m *meta, identity string) 
 	}
 	if identity != "" {
 		if err := c.write(refName(identity), []byte(m.SourceSHA256)); err != nil {
-			e.lock.unlock()
+			e.lock.Unlock()
 			return nil, err
 		}
 	}
@@ -257,11 +259,11 @@ func (c *cache) evict(limit int64) {
 	if c.noLocks {
 		return
 	}
-	g, err := tryLock(c.path("lock"), true)
+	g, err := filelock.Try(c.path("lock"), true)
 	if err != nil {
 		return
 	}
-	defer g.unlock()
+	defer g.Unlock()
 	c.clean()
 	c.evictMaps()
 	type item struct {
@@ -301,13 +303,13 @@ func (c *cache) evict(limit int64) {
 // drop removes an entry that nobody uses; the caller holds the global lock
 // exclusively.
 func (c *cache) drop(id string) bool {
-	l, err := tryLock(c.path(id+".lock"), true)
+	l, err := filelock.Try(c.path(id+".lock"), true)
 	if err != nil {
 		return false
 	}
 	os.Remove(c.path(id + ".json"))
 	os.Remove(c.path(id + ".img"))
-	l.unlock()
+	l.Unlock()
 	os.Remove(c.path(id + ".lock"))
 	sha, _, _ := strings.Cut(id, "-")
 	c.dropRefs(sha)

@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/dutflash/dutflash/internal/filelock"
 )
 
 // flightKey names what is prepared, so that those who prepare the same at the
@@ -38,24 +40,24 @@ func (c *cache) claim(ctx context.Context, key string) (*part, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer g.unlock()
+	defer g.Unlock()
 	p := &part{path: c.path("part-" + key + ".img")}
-	p.lock, err = tryLock(p.lockPath(), true)
+	p.lock, err = filelock.Try(p.lockPath(), true)
 	switch {
-	case errors.Is(err, errBusy):
+	case errors.Is(err, filelock.ErrBusy):
 		return nil, nil
-	case errors.Is(err, errNoLocks):
+	case errors.Is(err, filelock.ErrUnsupported):
 		c.noLocks = true
 		return c.create(ctx)
 	case err != nil:
 		return nil, diskError(err, c.dir)
-	case !p.lock.current():
-		p.lock.unlock() // whoever had it removed it in between
+	case !p.lock.Current():
+		p.lock.Unlock() // whoever had it removed it in between
 		return nil, nil
 	}
 	// What a crash left is not continued, and its followers keep their file.
 	if err := os.Remove(p.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		p.lock.unlock()
+		p.lock.Unlock()
 		return nil, err
 	}
 	p.file, err = os.OpenFile(p.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
@@ -67,30 +69,14 @@ func (c *cache) claim(ctx context.Context, key string) (*part, error) {
 	return p, nil
 }
 
-// current says whether the lock's file is still the one that its name stands
-// for: a lock on one that was removed keeps nobody out.
-func (l *fileLock) current() bool {
-	a, err := l.f.Stat()
-	if err != nil {
-		return false
-	}
-	b, err := os.Stat(l.f.Name())
-	return err == nil && os.SameFile(a, b)
-}
-
 // underWay says whether somebody prepares what key names.
 func (c *cache) underWay(ctx context.Context, key string) (bool, error) {
 	g, err := c.global(ctx, false) // so that nobody sweeps at the same time
 	if err != nil {
 		return false, err
 	}
-	defer g.unlock()
-	f, err := os.OpenFile(c.path("part-"+key+".lock"), os.O_RDWR, 0)
-	if err != nil {
-		return false, nil
-	}
-	defer f.Close()
-	return errors.Is(lockFile(f, false), errBusy), nil
+	defer g.Unlock()
+	return filelock.Held(c.path("part-" + key + ".lock")), nil
 }
 
 // followInterval is how often a follower looks for more.
@@ -259,7 +245,7 @@ func (p *part) remove() {
 	if runtime.GOOS != "windows" {
 		os.Remove(p.lockPath())
 	}
-	p.lock.unlock()
+	p.lock.Unlock()
 	if runtime.GOOS == "windows" {
 		os.Remove(p.lockPath())
 	}
@@ -291,13 +277,13 @@ func (c *cache) sweep() {
 	if len(parts) == 0 || c.noLocks {
 		return
 	}
-	g, err := tryLock(c.path("lock"), true)
+	g, err := filelock.Try(c.path("lock"), true)
 	if err != nil {
 		return
 	}
-	defer g.unlock()
+	defer g.Unlock()
 	for _, path := range parts {
-		l, err := tryLock(path, true)
+		l, err := filelock.Try(path, true)
 		if err != nil {
 			continue
 		}

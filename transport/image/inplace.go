@@ -153,7 +153,7 @@ func (c *cache) putMap(ctx context.Context, m *meta, identity string) error {
 	if err != nil {
 		return err
 	}
-	defer g.unlock()
+	defer g.Unlock()
 	id := entryID(m.SHA256, m.ChunkSize)
 	if err := c.write(id+".map", b); err != nil {
 		return err

@@ -73,6 +73,7 @@ func ociDir(t *testing.T, raw, xz []byte) string {
 
 // TestOrasPushesImages reads what the real command pushed to the real registry.
 func TestOrasPushesImages(t *testing.T) {
+	testtool.Need(t, "oras", getOras)
 	noCredentials(t)
 	host := testtool.Registry(t, "")
 	raw := rawImage(3 * mib)
@@ -147,6 +148,7 @@ func TestOrasPushesImages(t *testing.T) {
 }
 
 func TestRealRegistryWithPassword(t *testing.T) {
+	testtool.Need(t, "oras", getOras)
 	noCredentials(t)
 	host := testtool.Registry(t, labHtpasswd)
 	raw := rawImage(mib)

@@ -71,7 +71,7 @@ func (p *Prepared) prepare(ctx context.Context, info Info, want string) error {
 		if err != nil {
 			return err
 		}
-		e.lock.unlock()
+		e.lock.Unlock()
 	}
 }
 
@@ -91,7 +91,7 @@ func (p *Prepared) fromCache(ctx context.Context, cache *cache, e *entry, want s
 	f, err := os.Open(e.path)
 	if err != nil {
 		cache.forget(e)
-		e.lock.unlock()
+		e.lock.Unlock()
 		return false, nil
 	}
 	p.files.Lock()
@@ -212,7 +212,7 @@ func (p *Prepared) publish(ctx context.Context, cache *cache, m *meta, identity 
 	}
 	f, err := os.Open(e.path)
 	if err != nil {
-		e.lock.unlock()
+		e.lock.Unlock()
 		return err
 	}
 	p.file, p.entry = f, e

@@ -250,7 +250,7 @@ func (p *Prepared) release() {
 		p.part = nil
 	}
 	if p.entry != nil {
-		p.entry.lock.unlock()
+		p.entry.lock.Unlock()
 		p.entry = nil
 	}
 }

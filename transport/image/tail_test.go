@@ -50,7 +50,7 @@ func unpack(t *testing.T, p packer, packed []byte) (out []byte, ok bool) {
 // bytes and compares whether they succeed, and with what.
 func TestWhatFollowsTheDataAsTheCTools(t *testing.T) {
 	whole := rawImage(2 * mib)
-	some, more := whole[900<<10:1000<<10], whole[1200<<10:1240<<10]
+	some, more := whole[900<<10:940<<10], whole[1200<<10:1220<<10]
 	formats := append(slices.Clone(packers),
 		packer{"lz4", "lz4", "apt-get install lz4", []string{"-lc"}},
 		packer{"lz4", "lz4", "apt-get install lz4", []string{"-cB4", "-BD", "-BX", "--content-size"}},
@@ -62,8 +62,8 @@ func TestWhatFollowsTheDataAsTheCTools(t *testing.T) {
 			a, b := string(pack(t, p, some)), string(pack(t, p, more))
 			zeros := strings.Repeat("\x00", 4096)
 			cases := map[string]string{
-				"alone": a, "two members": a + b, "three members": a + b + a,
-				"4 zeros": a + zeros[:4], "3 zeros": a + zeros[:3], "1 zero": a + zeros[:1], "a block of zeros": a + zeros, "1001 zeros": a + zeros[:1001],
+				"alone": a, "two members": a + b,
+				"4 zeros": a + zeros[:4], "3 zeros": a + zeros[:3], "1 zero": a + zeros[:1], "a block of zeros": a + zeros,
 				"zeros between": a + zeros[:8] + b, "3 zeros between": a + zeros[:3] + b,
 				"a byte": a + "g", "a line": a + "garbage\n", "much garbage": a + strings.Repeat("xyz", 50000),
 				"zeros, then garbage": a + zeros + "garbage", "two members, garbage": a + b + "garbage",
