@@ -8,7 +8,9 @@
 // reads it back, compares digests, and powers the board off.
 // [Flasher.FlashParts] does that for several images and partitions in one boot,
 // [Flasher.Dump] reads a target back to the host. [Flasher.BootloaderShell] and
-// [Flasher.BusyboxShell] stop on the way and hand the board over.
+// [Flasher.BusyboxShell] stop on the way and hand the board over. For many boards
+// at once there is a Flasher each, which share [Servers] by [WithServers] and an
+// image by [Flasher.FlashPrepared].
 //
 // # What is never done
 //
