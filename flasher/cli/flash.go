@@ -76,6 +76,14 @@ OCI_USERNAME and OCI_PASSWORD.`,
 	for _, pair := range [][]string{{"bmap", "no-bmap"}, {"part", "partition"}, {"part", "os-image-checksum"}, {"part", "os-image-checksum-file"}, {"os-image-checksum", "os-image-checksum-file"}, {"power-off", "no-power-off"}, {"cacert", "insecure-tls"}, {"direct", "force-exporter-http"}, {"direct", "method"}, {"direct", "part"}} {
 		cmd.MarkFlagsMutuallyExclusive(pair...)
 	}
+	for flag, values := range map[string][]cobra.Completion{
+		"method": {string(flasher.MethodAuto), string(flasher.MethodExtents), string(flasher.MethodStream), string(flasher.MethodShell)},
+		"verify": {string(flasher.VerifyFull), string(flasher.VerifyWritten), string(flasher.VerifyNone)},
+	} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			panic(err) // the flags are made above
+		}
+	}
 	return cmd
 }
 
