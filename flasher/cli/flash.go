@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -46,7 +47,14 @@ OCI_USERNAME and OCI_PASSWORD.`,
 			if (len(a) == 1) == (len(f.parts) > 0) {
 				return usageError{fmt.Errorf("flash takes either a FILE or -t PARTITION:FILE (see %s --help)", cmd.CommandPath())}
 			}
-			return f.run(cmd, s, strings.Join(a, ""))
+			file := strings.Join(a, "")
+			if len(a) == 1 && file == "" {
+				return usageError{fmt.Errorf("FILE is empty (see %s --help)", cmd.CommandPath())}
+			}
+			if f.direct && !strings.HasPrefix(file, "http://") && !strings.HasPrefix(file, "https://") {
+				return usageError{errors.New("--direct is for a FILE that is an http or https URL, which the board can fetch by itself")}
+			}
+			return f.run(cmd, s, file)
 		},
 	}
 	flags := cmd.Flags()
