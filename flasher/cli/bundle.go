@@ -164,6 +164,9 @@ func cacheCommand(dir *string) *cobra.Command {
 	var o bundle.PruneOptions
 	prune := &cobra.Command{Use: "prune", Short: "Drop old bundles, and what none needs", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			if o.MaxAge < 0 || o.MaxSize < 0 {
+				return usageError{fmt.Errorf("--max-age %v and --max-size %d: none may be negative", o.MaxAge, o.MaxSize)}
+			}
 			cache, err := bundle.OpenCache(*dir)
 			if err != nil {
 				return err

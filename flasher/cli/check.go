@@ -62,9 +62,12 @@ func check(ctx context.Context, out io.Writer, b *config.Board) error {
 	}{
 		{"bundle", checkBundle}, {"TFTP", checkTFTP}, {"cables", checkCables},
 	} {
-		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-		said, err := c.do(ctx, b)
+		limited, cancel := context.WithTimeout(ctx, checkTimeout)
+		said, err := c.do(limited, b)
 		cancel()
+		if err != nil && ctx.Err() != nil { // somebody interrupts it
+			return fmt.Errorf("board check: %s: %w", c.what, err)
+		}
 		if err != nil {
 			failed++
 			fmt.Fprintf(out, "%-7s FAILED: %v\n", c.what, err)

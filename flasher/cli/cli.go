@@ -81,9 +81,21 @@ func New(opts ...Option) *cobra.Command {
 	flags.StringVar(&s.board, "board", "", "name of the board; not needed where the file has one")
 	flags.BoolVarP(&s.verbose, "verbose", "v", false, "log every step on standard error")
 	flags.BoolVar(&s.consoleDebug, "console-debug", false, "show the board's console on standard error")
+	if err := root.RegisterFlagCompletionFunc("board", s.completeBoards); err != nil {
+		panic(err) // the flag is made above
+	}
 	root.AddCommand(flashCommand(s), dumpCommand(s), bootloaderShell(s), busyboxShell(s), consoleCommand(s), powerCommand(s),
 		bundleCommand(s), imageCommand(s), boardCommand(s))
 	return root
+}
+
+// completeBoards offers the names in the board file to the shell.
+func (s *shared) completeBoards(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	f, err := config.Load(s.file, s.config...)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return f.Names(), cobra.ShellCompDirectiveNoFileComp
 }
 
 // usageError is a wrong command line.

@@ -42,6 +42,9 @@ the board. A dump that was cut off is continued with --from and the size of the 
 }
 
 func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) error {
+	if f.from < 0 { // before anything is made of the file
+		return usageError{fmt.Errorf("--from %d is negative", f.from)}
+	}
 	p := newProgress(cmd, false)
 	defer p.close()
 	fl, err := s.flasher(cmd, flasher.WithProgress(p.event))

@@ -46,11 +46,16 @@ func ExitCode(err error) int {
 		return exitOfStep(fe.Step)
 	case errors.As(err, &be), errors.As(err, &ie):
 		return exitSource
-	case errors.As(err, &pe):
+	case errors.As(err, &pe), errors.As(err, new(cablesError)):
 		return exitCables
 	}
 	return exitOther
 }
+
+// cablesError is a console that cannot be opened without a Flasher.
+type cablesError struct{ error }
+
+func (c cablesError) Unwrap() error { return c.error }
 
 // byCobra recognises the errors about the command line that cobra makes itself.
 func byCobra(err error) bool {

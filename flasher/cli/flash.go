@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -46,7 +47,14 @@ OCI_USERNAME and OCI_PASSWORD.`,
 			if (len(a) == 1) == (len(f.parts) > 0) {
 				return usageError{fmt.Errorf("flash takes either a FILE or -t PARTITION:FILE (see %s --help)", cmd.CommandPath())}
 			}
-			return f.run(cmd, s, strings.Join(a, ""))
+			file := strings.Join(a, "")
+			if len(a) == 1 && file == "" {
+				return usageError{fmt.Errorf("FILE is empty (see %s --help)", cmd.CommandPath())}
+			}
+			if f.direct && !strings.HasPrefix(file, "http://") && !strings.HasPrefix(file, "https://") {
+				return usageError{errors.New("--direct is for a FILE that is an http or https URL, which the board can fetch by itself")}
+			}
+			return f.run(cmd, s, file)
 		},
 	}
 	flags := cmd.Flags()
@@ -75,6 +83,14 @@ OCI_USERNAME and OCI_PASSWORD.`,
 	flags.BoolVar(&f.json, "json", false, "print one JSON object per event, and the result as the last, on standard output")
 	for _, pair := range [][]string{{"bmap", "no-bmap"}, {"part", "partition"}, {"part", "os-image-checksum"}, {"part", "os-image-checksum-file"}, {"os-image-checksum", "os-image-checksum-file"}, {"power-off", "no-power-off"}, {"cacert", "insecure-tls"}, {"direct", "force-exporter-http"}, {"direct", "method"}, {"direct", "part"}} {
 		cmd.MarkFlagsMutuallyExclusive(pair...)
+	}
+	for flag, values := range map[string][]cobra.Completion{
+		"method": {string(flasher.MethodAuto), string(flasher.MethodExtents), string(flasher.MethodStream), string(flasher.MethodShell)},
+		"verify": {string(flasher.VerifyFull), string(flasher.VerifyWritten), string(flasher.VerifyNone)},
+	} {
+		if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+			panic(err) // the flags are made above
+		}
 	}
 	return cmd
 }

@@ -18,6 +18,9 @@ func powerCommand(s *shared) *cobra.Command {
 	cmd := &cobra.Command{Use: "power", Short: "Switch the board's power"}
 	var wait time.Duration
 	cycle := s.powerAction("cycle", "Switch the board off, wait, and switch it on", func(ctx context.Context, _ *cobra.Command, c power.Controller) error {
+		if wait < 0 {
+			return usageError{fmt.Errorf("--wait %v is negative", wait)}
+		}
 		return power.Cycle(ctx, c, wait)
 	})
 	cycle.Flags().DurationVar(&wait, "wait", power.DefaultCycleWait, "how long the power stays off")

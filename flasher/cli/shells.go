@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/dutflash/dutflash/transport/console"
 )
@@ -39,10 +40,31 @@ func busyboxShell(s *shared) *cobra.Command {
 		if err := sh.Interactive(cmd.Context()); err != nil {
 			return nil, errors.Join(err, sh.Close())
 		}
+		if err := passSize(cmd, sh.Console()); err != nil {
+			return nil, errors.Join(err, sh.Close())
+		}
 		return sh, nil
 	})
 	use.add(cmd)
 	return cmd
+}
+
+// passSize tells the board's shell how large the person's terminal is, which a
+// serial line does not. It is typed at the prompt and seen there. A terminal that
+// changes its size later is not followed: something else may be running by then,
+// which would take the line for input.
+func passSize(cmd *cobra.Command, c *console.Console) error {
+	out, ok := cmd.OutOrStdout().(*os.File)
+	if !ok {
+		return nil
+	}
+	width, height, err := term.GetSize(int(out.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return nil // it is no terminal, or does not know
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), powerTimeout)
+	defer cancel()
+	return c.Send(ctx, fmt.Sprintf("stty rows %d cols %d 2>/dev/null\n", height, width))
 }
 
 // consoleCommand attaches to the serial line and leaves the power as it is.
@@ -58,7 +80,7 @@ func consoleCommand(s *shared) *cobra.Command {
 		}
 		port, err := open(cmd.Context())
 		if err != nil {
-			return nil, err
+			return nil, cablesError{err}
 		}
 		c, err := console.New(port)
 		if err != nil {

@@ -9,11 +9,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	expect "github.com/Netflix/go-expect"
+	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/cli"
@@ -129,6 +132,54 @@ func TestShellsOnATerminal(t *testing.T) {
 				t.Errorf("transcript: %v, %q", err, text)
 			}
 		})
+	}
+}
+
+// TestWindowSize: the board's shell hears how large the terminal is.
+func TestWindowSize(t *testing.T) {
+	p := sitDown(t)
+	if err := pty.Setsize(p.Tty(), &pty.Winsize{Rows: 31, Cols: 117}); err != nil {
+		t.Fatal(err)
+	}
+	done := p.runs(t.Context(), "busybox-shell")
+	p.sees(t, "stty rows 31 cols 117")
+	p.types(t, "\x1d")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	p.isOff(t)
+}
+
+// TestBusyPort: the program that holds the serial port is named, and nothing is
+// switched.
+func TestBusyPort(t *testing.T) {
+	master, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	defer tty.Close()
+	if err := unix.Flock(int(tty.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil { // as tio and picocom do
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	boards := filepath.Join(dir, "boards.yaml")
+	text := fmt.Sprintf("boards:\n  a:\n    board: rcar-s4\n    serial: %s\n    power: {type: command, on: touch %s/touched, off: touch %[2]s/touched}\n", tty.Name(), dir)
+	if err := os.WriteFile(boards, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := cli.New()
+	cmd.SetArgs([]string{"console", "--config", boards})
+	cmd.SetOut(t.Output())
+	err = cmd.ExecuteContext(t.Context())
+	if cli.ExitCode(err) != 5 || !strings.Contains(err.Error(), "port is busy") || !strings.Contains(err.Error(), tty.Name()) {
+		t.Errorf("exit code %d of %v, want 5 and the port", cli.ExitCode(err), err)
+	}
+	if runtime.GOOS == "linux" && !strings.Contains(err.Error(), fmt.Sprintf("process %d", os.Getpid())) {
+		t.Errorf("%v does not name the program that holds it", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "touched")); err == nil {
+		t.Error("the board was touched")
 	}
 }
 

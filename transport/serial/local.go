@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,11 +17,11 @@ import (
 // openLocal opens a port of this machine.
 func openLocal(ref string) (io.ReadWriteCloser, error) {
 	path, query, _ := strings.Cut(ref, "?")
-	mode, reopen, err := parseLocal(query)
+	mode, flow, reopen, err := parseLocal(query)
 	if err != nil {
 		return nil, err
 	}
-	open := func() (io.ReadWriteCloser, error) { return openPort(path, mode) }
+	open := func() (io.ReadWriteCloser, error) { return openPort(path, mode, flow) }
 	if reopen == 0 {
 		return open()
 	}
@@ -28,27 +29,36 @@ func openLocal(ref string) (io.ReadWriteCloser, error) {
 }
 
 // parseLocal reads what a local port has beside its line settings.
-func parseLocal(query string) (mode *serial.Mode, reopen time.Duration, err error) {
+func parseLocal(query string) (mode *serial.Mode, flow string, reopen time.Duration, err error) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: %w", ErrURL, err)
+		return nil, "", 0, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	if text := values.Get("reopen"); text != "" {
 		if reopen, err = time.ParseDuration(text); err != nil || reopen <= 0 {
-			return nil, 0, fmt.Errorf("%w: reopen=%s is no positive time such as 30s", ErrURL, text)
+			return nil, "", 0, fmt.Errorf("%w: reopen=%s is no positive time such as 30s", ErrURL, text)
 		}
 		values.Del("reopen")
 	}
+	if values.Has("flow") {
+		flow = values.Get("flow")
+		if !slices.Contains([]string{"none", "rtscts", "xonxoff"}, flow) || len(values["flow"]) > 1 {
+			return nil, "", 0, fmt.Errorf("%w: flow=%s is none of none, rtscts and xonxoff", ErrURL, flow)
+		}
+		values.Del("flow")
+	}
 	mode, err = parseMode(values.Encode())
-	return mode, reopen, err
+	return mode, flow, reopen, err
 }
 
-func openPort(path string, mode *serial.Mode) (io.ReadWriteCloser, error) {
+func openPort(path string, mode *serial.Mode, flow string) (io.ReadWriteCloser, error) {
 	lock, err := lockPort(path)
 	var p serial.Port
 	if err == nil {
 		if p, err = serial.Open(path, mode); err != nil {
 			err = errors.Join(openError(err), lock.Close())
+		} else if err = setFlow(lock, flow); err != nil {
+			err = errors.Join(err, p.Close(), lock.Close())
 		}
 	}
 	if errors.Is(err, ErrBusy) {
@@ -117,7 +127,7 @@ func set(mode *serial.Mode, key, value string) (err error) {
 		}
 		*line, err = choice(key, value, lines)
 	default:
-		err = fmt.Errorf("unknown setting %q (known: baud, data, parity, stop, dtr, rts)", key)
+		err = fmt.Errorf("unknown setting %q (known: baud, data, parity, stop, dtr, rts; for a local port also flow and reopen)", key)
 	}
 	return err
 }

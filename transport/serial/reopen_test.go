@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 
 	"github.com/dutflash/dutflash/internal/testtool"
 	"github.com/dutflash/dutflash/transport/serial"
@@ -126,6 +127,37 @@ func TestReopenGivesUp(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestFlow: the line has the flow control that the URL asks for.
+func TestFlow(t *testing.T) {
+	deadline(t)
+	board, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer board.Close()
+	defer tty.Close()
+	for _, tc := range []struct {
+		query string
+		cflag uint32
+		iflag uint32
+	}{{"flow=rtscts", unix.CRTSCTS, 0}, {"flow=xonxoff", 0, unix.IXON | unix.IXOFF}, {"flow=none", 0, 0}, {"", 0, 0}} {
+		p, err := serial.Open(t.Context(), tty.Name()+"?"+tc.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if line.Cflag&unix.CRTSCTS != tc.cflag || line.Iflag&(unix.IXON|unix.IXOFF) != tc.iflag {
+			t.Errorf("%s: the line's flags are %o and %o", tc.query, line.Cflag, line.Iflag)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

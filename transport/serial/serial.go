@@ -18,6 +18,10 @@
 // behind the opening with rfc2217). A server that does not set its line as asked
 // is [ErrRFC2217].
 //
+// A local port has flow, too (none, rtscts, xonxoff; default none, on Linux only): with
+// rtscts the port waits for the board's CTS, with xonxoff for its XON, and Ctrl-S and
+// Ctrl-Q do not reach the board.
+//
 // A local port with reopen=30s may vanish for as long and is opened again under its
 // name, as a USB adapter that resets; its /dev/serial/by-id name stays the same. What
 // was said meanwhile is lost, and a line of text in the console says so.

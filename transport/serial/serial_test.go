@@ -162,6 +162,10 @@ func TestOpenRefuses(t *testing.T) {
 		{"/dev/null?baud=1", serial.ErrURL},
 		{"/dev/null?speed=9600", serial.ErrURL},
 		{"/dev/null?parity=some", serial.ErrURL},
+		{"/dev/null?flow=water", serial.ErrURL},
+		{"/dev/null?flow=", serial.ErrURL},
+		{"/dev/null?flow=none&flow=rtscts", serial.ErrURL},
+		{"rfc2217://rack7:4001?flow=rtscts", serial.ErrURL},
 		{"/dev/null?baud=9600&baud=1200", serial.ErrURL},
 	} {
 		t.Run(tc.url, func(t *testing.T) {

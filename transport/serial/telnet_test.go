@@ -3,6 +3,7 @@
 package serial_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -182,19 +183,21 @@ func TestTelnetBothWays(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	// More than the sockets' buffers take.
-	const size, typed = 2 << 20, 8 << 20
+	const said, typed = 64 << 10, 32 << 20 // what is typed is more than the sockets' buffers take
+	typing, heard := make(chan struct{}), make(chan struct{})
 	go func() {
 		c, err := l.Accept()
 		if err != nil {
 			return
 		}
 		defer c.Close()
-		c.(*net.TCPConn).SetReadBuffer(4096)
-		c.(*net.TCPConn).SetWriteBuffer(4096)
 		c.Write([]byte("\xff\xfc\x00\xff\xfe\x00")) // it does no binary transmission
-		c.Write(bytes.Repeat([]byte("\r\n"), size/2))
-		io.Copy(io.Discard, c)
+		r := bufio.NewReader(c)
+		r.ReadBytes('x')
+		close(typing)
+		c.Write(bytes.Repeat([]byte("\r\n"), said/2))
+		<-heard
+		io.Copy(io.Discard, r)
 	}()
 	p, err := serial.Open(t.Context(), "telnet://"+l.Addr().String())
 	if err != nil {
@@ -203,12 +206,14 @@ func TestTelnetBothWays(t *testing.T) {
 	defer p.Close()
 	written := make(chan error, 1)
 	go func() {
-		_, err := p.Write(make([]byte, typed))
+		_, err := p.Write(bytes.Repeat([]byte("x"), typed))
 		written <- err
 	}()
-	if n, err := io.CopyN(io.Discard, p, size); err != nil {
+	<-typing
+	if n, err := io.CopyN(io.Discard, p, said); err != nil {
 		t.Errorf("%d bytes: %v", n, err)
 	}
+	close(heard)
 	if err := <-written; err != nil {
 		t.Error(err)
 	}
