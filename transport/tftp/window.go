@@ -128,16 +128,24 @@ func (w *windows) round(end int64) error {
 	}
 }
 
-// prompt gets an answer out of a client that gave none. The end of the window was
-// lost, or its acknowledgement: the last block cures both. Where that does not
-// help, the client has said what it misses, unheard, and will not repeat it: it
-// gets that and, so that it has something new in any case, one block more than
-// last time.
+// prompt gets an answer out of a client that gave none. First with the last block
+// alone: the end of the window was lost, or its acknowledgement, and that cures
+// both; a board that was only busy gets little twice. Where it does not help, the
+// client has said how far it is, unheard, and does not repeat it until it has
+// something new: the block that it may wait for, and one behind the window. The
+// whole window comes last.
 func (w *windows) prompt(end int64, silences int) error {
-	if silences%2 == 1 || w.t.window == 1 {
+	if silences%3 == 1 || w.t.window == 1 {
 		return w.send(end, end)
 	}
-	if err := w.send(w.next, min(max(end, w.high)+1, end+int64(w.t.window), w.last)); err != nil {
+	upTo := w.next
+	if silences%3 == 0 {
+		upTo = end
+	}
+	if err := w.send(w.next, upTo); err != nil {
+		return err
+	}
+	if err := w.send(end+1, min(w.high+1, end+int64(w.t.window), w.last)); err != nil {
 		return err
 	}
 	return w.send(end, end)
