@@ -198,3 +198,33 @@ func TestRepeatedAcknowledgement(t *testing.T) {
 		}
 	}
 }
+
+// TestWildcard: a board with an IPv4 address asks a socket that takes both kinds.
+func TestWildcard(t *testing.T) {
+	conn, err := net.ListenPacket("udp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := random(200_000)
+	s, err := tftp.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add("k", tftp.FromBytes(want)); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(conn) }()
+	addr := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: conn.LocalAddr().(*net.UDPAddr).Port}
+	for _, window := range []string{"1", "16", "64"} {
+		if got, err := fetch(t, addr, rrq("k", "octet", "blksize", "1468", "windowsize", window), nil); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("window %s: %d bytes, %v", window, len(got), err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}

@@ -28,6 +28,7 @@ type windows struct {
 	echoes     int   // answers yet to come to second copies of what the client had
 	burst      int   // blocks at once: the window, or less where the board loses bursts
 	losses     int   // rounds with loss, less those without
+	single     bool  // several blocks with one call cannot be had
 }
 
 // sendWindows sends the file by windows of the agreed size; 1 is lock step.
@@ -37,7 +38,7 @@ func (t *transfer) sendWindows() error {
 		return t.abort(codeUndefined, fmt.Errorf("open: %w", err))
 	}
 	defer content.Close()
-	w := &windows{t: t, content: content, buf: make([]byte, 4+t.block), timer: time.NewTimer(time.Hour),
+	w := &windows{t: t, content: content, buf: make([]byte, max(1, min(t.window, maxBurstBytes/(4+t.block)))*(4+t.block)), timer: time.NewTimer(time.Hour),
 		next: 1, last: t.file.Size/int64(t.block) + 1, burst: t.window}
 	defer w.timer.Stop()
 	if oack := t.oack(); len(oack) > 2 {
@@ -79,7 +80,9 @@ func (w *windows) round(end int64) error {
 			if err := t.silence(w.missing(end)); err != nil {
 				return t.abort(codeUndefined, err)
 			}
-			silences++
+			if silences++; silences > 1 {
+				w.single = true // in case that what several blocks pass through drops them
+			}
 			if err := w.prompt(end, silences); err != nil {
 				return err
 			}
@@ -179,17 +182,48 @@ func (w *windows) missing(end int64) string {
 	return fmt.Sprintf("block %d", w.next)
 }
 
+// maxBurstBytes is what goes out with one call: the most that a UDP datagram, of
+// which the kernel makes several, may hold.
+const maxBurstBytes = 65000
+
 // send sends the blocks from first to end.
 func (w *windows) send(first, end int64) error {
-	for b := first; b <= end; b++ {
-		if b <= w.high {
-			w.t.retransmits++
-		}
-		if err := w.t.sendBlock(w.content, w.buf, b); err != nil {
+	w.t.retransmits += int(max(0, min(end, w.high)-first+1))
+	for b := first; b <= end; {
+		n := min(end-b+1, int64(len(w.buf)/(4+w.t.block)))
+		if err := w.sendSome(b, n); err != nil {
 			return err
 		}
+		b += n
 	}
 	w.high = max(w.high, end)
+	return nil
+}
+
+// sendSome sends n blocks that fit the buffer, with one call where that can be had:
+// most of the processor time of a transfer is that of calls.
+func (w *windows) sendSome(first, n int64) error {
+	t, used, size := w.t, 0, 4+w.t.block
+	for b := first; b < first+n; b++ {
+		k, err := t.fillBlock(w.content, w.buf[used:used+size], b)
+		if err != nil {
+			return err
+		}
+		used += k
+	}
+	if n > 1 && !w.single {
+		if writeSegments(t.s.packetConn(), t.key, w.buf[:used], size) {
+			return nil
+		}
+		w.single = true // an error that stays comes back below
+	}
+	for p := w.buf[:used]; len(p) > 0; first++ {
+		k := min(size, len(p))
+		if err := t.write(p[:k]); err != nil {
+			return fmt.Errorf("write block %d: %w", first, err)
+		}
+		p = p[k:]
+	}
 	return nil
 }
 
@@ -243,7 +277,8 @@ func (t *transfer) sendOack(oack []byte, timer *time.Timer) (again int, err erro
 	}
 }
 
-func (t *transfer) sendBlock(content io.ReaderAt, buf []byte, b int64) error {
+// fillBlock makes the DATA packet of block b in buf and returns its length.
+func (t *transfer) fillBlock(content io.ReaderAt, buf []byte, b int64) (int, error) {
 	off := (b - 1) * int64(t.block)
 	n := int(min(int64(t.block), t.file.Size-off))
 	binary.BigEndian.PutUint16(buf, opDATA)
@@ -252,10 +287,7 @@ func (t *transfer) sendBlock(content io.ReaderAt, buf []byte, b int64) error {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return t.abort(codeUndefined, fmt.Errorf("read at %d: %w", off, err))
+		return 0, t.abort(codeUndefined, fmt.Errorf("read at %d: %w", off, err))
 	}
-	if err := t.write(buf[:4+n]); err != nil {
-		return fmt.Errorf("write block %d: %w", b, err)
-	}
-	return nil
+	return 4 + n, nil
 }
