@@ -23,7 +23,6 @@ type Option func(*config) error
 type config struct {
 	cacheDir     string
 	user, pass   string
-	credentials  bool
 	plainHTTP    *bool
 	tls          *tls.Config
 	transport    http.RoundTripper
@@ -130,7 +129,7 @@ func WithCredentials(user, password string) Option {
 		if user == "" || password == "" {
 			return errors.New("WithCredentials: user and password must both be given")
 		}
-		c.user, c.pass, c.credentials = user, password, true
+		c.user, c.pass = user, password
 		return nil
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"github.com/dutflash/dutflash/bundle/internal/blobstore"
+	"github.com/dutflash/dutflash/internal/filelock"
 )
 
 // Overrides replace parts of a bundle for one use. A file is named by a local
@@ -251,7 +252,7 @@ func (c changed) hint(m *Manifest, arg int, addr Address) string {
 type overlay struct {
 	base   content
 	files  map[string]replacement
-	leases []*blobstore.Lock
+	leases []*filelock.Lock
 }
 
 // replacement is a file on this machine.

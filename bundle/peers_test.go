@@ -1,20 +1,16 @@
 package bundle_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -23,73 +19,18 @@ import (
 )
 
 const (
-	getRegistry = "apt-get install docker-registry"
-	getOras     = "GOBIN=/usr/local/bin go install oras.land/oras/cmd/oras@v1.2.3"
+	getOras = "GOBIN=/usr/local/bin go install oras.land/oras/cmd/oras@v1.2.3"
 	// bcrypt of the secret, which is the only form that the registry accepts.
 	htpasswd = "lab:$2a$05$mwwanLeAdqSzF6EEnMZ1ueE18YgO/NPU6g2mwIgtcOk3U.cSwfMym\n"
 )
 
-// realRegistry runs Debian's docker-registry on the loopback interface. It
-// cannot choose a free port itself, so that somebody may be faster: try again.
+// realRegistry runs Debian's docker-registry on the loopback interface.
 func realRegistry(t *testing.T, auth bool) string {
 	t.Helper()
-	for range 5 {
-		if host := tryRegistry(t, auth); host != "" {
-			return host
-		}
-	}
-	t.Fatal("docker-registry found its port taken five times")
-	return ""
-}
-
-func tryRegistry(t *testing.T, auth bool) string {
-	t.Helper()
-	program := testtool.Need(t, "docker-registry", getRegistry)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	host := ln.Addr().String()
-	ln.Close()
-	dir := t.TempDir()
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: %q}\nhttp: {addr: %q}\n", filepath.Join(dir, "data"), host)
 	if auth {
-		config += fmt.Sprintf("auth:\n  htpasswd: {realm: lab, path: %q}\n", filepath.Join(dir, "htpasswd"))
+		return testtool.Registry(t, htpasswd)
 	}
-	if err := errors.Join(os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600),
-		os.WriteFile(filepath.Join(dir, "htpasswd"), []byte(htpasswd), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	cmd := exec.Command(program, "serve", filepath.Join(dir, "config.yml"))
-	cmd.Stdout, cmd.Stderr = &out, &out
-	// It takes REGISTRY_AUTH_FILE, which podman reads, for its own configuration.
-	cmd.Env = slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "REGISTRY_") })
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan struct{})
-	go func() { cmd.Wait(); close(exited) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-exited })
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		resp, err := http.Get("http://" + host + "/v2/")
-		if err == nil {
-			resp.Body.Close()
-			return host
-		}
-		select {
-		case <-exited:
-			if strings.Contains(out.String(), "address already in use") {
-				return ""
-			}
-			t.Fatalf("docker-registry ended: %s", &out)
-		case <-time.After(20 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("docker-registry does not answer: %v", err)
-		}
-	}
+	return testtool.Registry(t, "")
 }
 
 // oras runs the real oras command in dir.

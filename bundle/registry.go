@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -17,14 +15,9 @@ import (
 	"oras.land/oras-go/v2/registry"
 	"oras.land/oras-go/v2/registry/remote"
 	"oras.land/oras-go/v2/registry/remote/auth"
-	"oras.land/oras-go/v2/registry/remote/credentials"
 	"oras.land/oras-go/v2/registry/remote/errcode"
-)
 
-// The environment variables for credentials, as Jumpstarter has them.
-const (
-	envUser     = "OCI_USERNAME"
-	envPassword = "OCI_PASSWORD"
+	"github.com/dutflash/dutflash/internal/registryauth"
 )
 
 // registrySource talks to a registry through oras-go.
@@ -35,7 +28,10 @@ type registrySource struct {
 }
 
 func newRegistrySource(ref registry.Reference, c *config) (*registrySource, error) {
-	cred, err := credential(ref, c)
+	cred, err := registryauth.Find(ref.Registry, c.user, c.pass)
+	if errors.Is(err, registryauth.ErrHalf) {
+		err = fmt.Errorf("%w: %w", ErrUnauthorized, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -48,67 +44,11 @@ func newRegistrySource(ref registry.Reference, c *config) (*registrySource, erro
 	}
 	client.SetUserAgent("dutflash")
 	s.repo = &remote.Repository{Client: client, Reference: ref, MaxMetadataBytes: maxOCIManifest}
-	s.repo.PlainHTTP = loopback(ref.Registry)
+	s.repo.PlainHTTP = registryauth.Loopback(ref.Registry)
 	if c.plainHTTP != nil {
 		s.repo.PlainHTTP = *c.plainHTTP
 	}
 	return s, nil
-}
-
-// credential looks for credentials: explicit ones, the environment, then the
-// files and helpers of docker and podman. The first two go to the registry of
-// the reference only.
-func credential(ref registry.Reference, c *config) (auth.CredentialFunc, error) {
-	user, pass := c.user, c.pass
-	if !c.credentials {
-		user, pass = os.Getenv(envUser), os.Getenv(envPassword)
-		if (user == "") != (pass == "") {
-			return nil, fmt.Errorf("%w: only one of %s and %s is set", ErrUnauthorized, envUser, envPassword)
-		}
-	}
-	if user != "" {
-		return auth.StaticCredential(ref.Registry, auth.Credential{Username: user, Password: pass}), nil
-	}
-	var stores []credentials.Store
-	for _, file := range credentialFiles() {
-		if _, err := os.Stat(file); err != nil {
-			continue
-		}
-		s, err := credentials.NewStore(file, credentials.StoreOptions{})
-		if err != nil {
-			return nil, fmt.Errorf("credential file %s: %w", file, err)
-		}
-		stores = append(stores, s)
-	}
-	if len(stores) == 0 {
-		return nil, nil
-	}
-	return credentials.Credential(credentials.NewStoreWithFallbacks(stores[0], stores[1:]...)), nil
-}
-
-// credentialFiles lists where podman and docker keep credentials, in the order
-// in which podman looks.
-func credentialFiles() []string {
-	var files []string
-	if f := os.Getenv("REGISTRY_AUTH_FILE"); f != "" {
-		files = append(files, f)
-	}
-	if d := os.Getenv("XDG_RUNTIME_DIR"); d != "" {
-		files = append(files, filepath.Join(d, "containers", "auth.json"))
-	}
-	if d, err := os.UserConfigDir(); err == nil {
-		files = append(files, filepath.Join(d, "containers", "auth.json"))
-	}
-	if d, err := os.UserHomeDir(); err == nil {
-		// Where podman on macOS and Windows keeps them, too.
-		files = append(files, filepath.Join(d, ".config", "containers", "auth.json"))
-	}
-	if d := os.Getenv("DOCKER_CONFIG"); d != "" {
-		files = append(files, filepath.Join(d, "config.json"))
-	} else if d, err := os.UserHomeDir(); err == nil {
-		files = append(files, filepath.Join(d, ".docker", "config.json"))
-	}
-	return files
 }
 
 func (s *registrySource) resolve(ctx context.Context) (ocispec.Descriptor, error) {
@@ -149,7 +89,7 @@ func (s *registrySource) explain(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: registry %s has no %s: %w", ErrNotFound, host, s.ref, cause)
 	case errors.Is(err, auth.ErrBasicCredentialNotFound):
 		return fmt.Errorf("%w: %s wants credentials for %s and there are none: "+
-			"log in with docker, podman or oras, or set %s and %s: %w", ErrUnauthorized, host, s.ref.Repository, envUser, envPassword, cause)
+			"log in with docker, podman or oras, or set %s and %s: %w", ErrUnauthorized, host, s.ref.Repository, registryauth.EnvUser, registryauth.EnvPassword, cause)
 	case errors.As(err, &resp):
 		return s.explainStatus(resp.StatusCode, cause)
 	case errors.Is(err, errdef.ErrSizeExceedsLimit):

@@ -138,6 +138,16 @@ func BenchmarkMethods(b *testing.B) {
 	}
 }
 
+// benchRatio prints and reports a ratio and whether it is within its limit.
+func benchRatio(b *testing.B, what string, v, limit float64) {
+	verdict := "holds"
+	if v > limit {
+		verdict = "MISSED"
+	}
+	fmt.Printf("  %-50s %6.3f  (at most %.2f: %s)\n", what, v, limit, verdict)
+	b.ReportMetric(v, strings.ReplaceAll(what, " ", "-"))
+}
+
 func benchMethods(b *testing.B, r *rig, dir string, size, write, read int64) {
 	raw, data := benchImage(b, "image.raw", size, func(int) bool { return false })
 	first := compressed(b, raw, "xz", ".xz", "-1", "-T2")
@@ -163,14 +173,7 @@ func benchMethods(b *testing.B, r *rig, dir string, size, write, read int64) {
 			res.TransferredBytes, res.WrittenBytes, res.ZeroedBytes, res.UnchangedBytes, res.ProvedBytes)
 		return res, d.Seconds()
 	}
-	ratio := func(what string, v, limit float64) {
-		verdict := "holds"
-		if v > limit {
-			verdict = "MISSED"
-		}
-		fmt.Printf("  %-50s %6.3f  (at most %.2f: %s)\n", what, v, limit, verdict)
-		b.ReportMetric(v, strings.ReplaceAll(what, " ", "-"))
-	}
+	ratio := func(what string, v, limit float64) { benchRatio(b, what, v, limit) }
 	r.blank(b)
 	_, tFirst := flash("first flash, blank disk", first)
 	ratio("first / unproved pipeline", tFirst/unproved.Seconds(), 0.75)

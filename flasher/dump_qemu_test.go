@@ -19,8 +19,8 @@ import (
 // preflash command would spoil it: a dump must not run those.
 func dumpRig(t *testing.T) (r *rig, f func(...flasher.Option) *flasher.Flasher, disk []byte) {
 	testtool.Need(t, "sgdisk", "apt-get install gdisk")
-	r = newRig(t, virtboard.ARM64, 48*mib)
-	if err := os.WriteFile(r.disk, testImage(48*mib), 0o600); err != nil {
+	r = newRig(t, virtboard.ARM64, 32*mib)
+	if err := os.WriteFile(r.disk, testImage(32*mib), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sgdisk(t, r.disk, "-Z", "-o", "-n1:2048:+7M", "-c1:boot", "-n2:0:+20M", "-c2:rootfs")
@@ -88,7 +88,7 @@ func TestDumpContinues(t *testing.T) {
 		var reset sync.WaitGroup
 		var out bytes.Buffer
 		res, err := f(flasher.WithRetryWait(time.Millisecond), flasher.WithProgress(func(ev flasher.Event) {
-			if ev.Step != flasher.StepDump || ev.Done < 16*mib {
+			if ev.Step != flasher.StepDump || ev.Done < 8*mib {
 				return
 			}
 			once.Do(func() {

@@ -17,11 +17,12 @@ import (
 // digest is what the board and the host compute of each piece.
 type digest struct {
 	program string
+	name    string // for people
 	new     func() hash.Hash
 }
 
 // digests are in the order of preference.
-var digests = []digest{{"sha256sum", sha256.New}, {"md5sum", md5.New}}
+var digests = []digest{{"sha256sum", "SHA-256", sha256.New}, {"md5sum", "MD5", md5.New}}
 
 func (d digest) sum(b []byte) string {
 	h := d.new()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dutflash/dutflash/busybox"
 	"github.com/dutflash/dutflash/internal/extents"
+	"github.com/dutflash/dutflash/transport/image"
 )
 
 // extentsName is the directory of the extent protocol on the HTTP server.
@@ -15,7 +16,7 @@ const extentsName = "extents"
 
 // missingForExtents says what the board lacks for MethodExtents; nil is nothing.
 func (w *writer) missingForExtents() error {
-	if err := w.tools.Need("dd", "head", "sha256sum", "cat", "sleep"); err != nil {
+	if err := w.tools.Need("dd", "head", w.digest.program, "cat", "sleep"); err != nil {
 		return err
 	}
 	if !w.tools.DDInput["fullblock"] || !w.tools.DDConv["notrunc"] || !w.tools.DDConv["fsync"] {
@@ -29,6 +30,9 @@ func (w *writer) plan() (*extents.Plan, error) {
 	cfg := extents.Config{Image: w.image, WriteAll: w.f.cfg.writeAll}
 	if w.f.cfg.verify == VerifyNone {
 		cfg.Verify = extents.VerifyNone
+	}
+	if w.digest.program != digests[0].program {
+		cfg.Digest, cfg.NewHash = w.digest.program, w.digest.new
 	}
 	var err error
 	if cfg.Chunks, err = w.chunks(); err != nil {
@@ -60,11 +64,11 @@ func (w *writer) putExtents(ctx context.Context) error {
 		}
 	}
 	if w.unmapped() > 0 {
+		w.res.ProofDigest = w.digest.program
 		w.f.cfg.log.Info("The device holds what the block map covers of the image", "bytes", w.res.ProvedBytes)
 		return nil
 	}
-	w.res.SHA256 = w.image.SHA256()
-	w.f.cfg.log.Info("The device holds the image", "sha256", w.res.SHA256)
+	w.proved()
 	return nil
 }
 
@@ -95,7 +99,7 @@ func (w *writer) runExtents(ctx context.Context) error {
 	})
 	// While one reader waits for the device, the other computes a digest or
 	// starts its processes: also where there is only one processor.
-	args := []string{w.device.Path, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), "writer", "reader", "reader2"}
+	args := []string{w.device.Path, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), w.digest.program, "writer", "reader", "reader2"}
 	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, args...)
 	stop()
 	say()
@@ -127,10 +131,11 @@ func (w *writer) reporter(p *extents.Plan) func() {
 		}
 		if hash := p.Speed(extents.Hash); hash.Bytes >= measured && !told {
 			told = true
-			write := p.Speed(extents.Write)
-			log.Info("Measured on the board", "digest", "sha256sum", "cpus", w.tools.CPUs,
+			write, m := p.Speed(extents.Write), p.Measured()
+			log.Info("Measured on the board", "digest", w.digest.program, "cpus", w.tools.CPUs,
 				"read_megabytes_per_second", megabytes(int64(hash.BytesPerSecond())),
-				"write_megabytes_per_second", megabytes(int64(write.BytesPerSecond())))
+				"write_megabytes_per_second", megabytes(int64(write.BytesPerSecond())),
+				"milliseconds_per_digest", m.DigestCost.Milliseconds(), "megabytes_per_digest", megabytes(max(m.Unit, image.DefaultChunkSize)))
 		}
 	}
 }

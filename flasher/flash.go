@@ -249,15 +249,18 @@ func (o *operation) flashOnce(ctx context.Context, parts []*part, cfg flashConfi
 		p.table, p.moves = nil, nil
 		// What an earlier attempt proved may have been wiped by this one's
 		// preflash commands before anything is proved again.
-		p.res.SHA256, p.res.ProvedBytes, p.res.UnprovedBytes, p.res.MovedBackupGPT = "", 0, 0, false
+		p.res.SHA256, p.res.ProofDigest, p.res.ProvedBytes, p.res.UnprovedBytes, p.res.MovedBackupGPT = "", "", 0, 0, false
 	}
 	if err := o.step(ctx, StepShell, 3*t.Command, parts[0].w.setUpShell); err != nil {
 		return err
 	}
-	for _, p := range parts {
-		p.w.tools = parts[0].w.tools
-	}
 	if err := o.step(ctx, StepTarget, time.Duration(len(parts))*t.Command, func(ctx context.Context) error {
+		for _, p := range parts {
+			p.w.tools = parts[0].w.tools
+			if err := p.w.chooseDigest(); err != nil {
+				return err
+			}
+		}
 		return o.resolve(ctx, parts, cfg.moveGPT)
 	}); err != nil {
 		return err

@@ -24,35 +24,44 @@ type Network interface {
 // addresser is a Network that knows the host's address in it.
 type addresser interface{ Address() netip.Addr }
 
-// listen binds both ports of a session before the board is touched, so that a
-// port that cannot be had costs nobody a power cycle. Where a TFTP daemon is used,
-// tftp is nil.
-func (f *Flasher) listen(ctx context.Context) (tftp net.PacketConn, http net.Listener, err error) {
-	bind := ""
-	if f.cfg.bindAddr.IsValid() {
-		bind = f.cfg.bindAddr.String()
+// bind is where a server listens, by what WithBindAddress says.
+func (c *config) bind(port int) string {
+	address := ""
+	if c.bindAddr.IsValid() {
+		address = c.bindAddr.String()
 	}
-	if f.cfg.tftpDir == "" {
-		tftpAddr := net.JoinHostPort(bind, strconv.Itoa(tftpPort))
-		tftp, err = f.cfg.network.ListenPacket(ctx, "udp", tftpAddr)
-		if err != nil {
-			return nil, nil, portError("TFTP", "udp", tftpAddr, err)
-		}
+	return net.JoinHostPort(address, strconv.Itoa(port))
+}
+
+// where is the network to listen on.
+func (c *config) where() Network {
+	if c.network == nil {
+		return &net.ListenConfig{}
 	}
-	httpAddr := net.JoinHostPort(bind, strconv.Itoa(f.cfg.httpPort))
-	http, err = f.cfg.network.Listen(ctx, "tcp", httpAddr)
+	return c.network
+}
+
+// listenPacket binds the TFTP port. Both ports of a session are bound before the
+// board is touched, so that one that cannot be had costs nobody a power cycle.
+func (c *config) listenPacket(ctx context.Context, address string) (net.PacketConn, error) {
+	conn, err := c.where().ListenPacket(ctx, "udp", address)
 	if err != nil {
-		err = portError("HTTP", "tcp", httpAddr, err)
-	} else if _, ok := http.Addr().(*net.TCPAddr); !ok {
-		err = errors.Join(fmt.Errorf("HTTP listener has the address %v, which is not TCP", http.Addr()), http.Close())
+		return nil, portError("TFTP", "udp", address, err)
 	}
+	return conn, nil
+}
+
+// listenHTTP binds the HTTP port and says which it is.
+func (c *config) listenHTTP(ctx context.Context, address string) (net.Listener, int, error) {
+	l, err := c.where().Listen(ctx, "tcp", address)
 	if err != nil {
-		if tftp != nil {
-			err = errors.Join(err, tftp.Close())
-		}
-		return nil, nil, err
+		return nil, 0, portError("HTTP", "tcp", address, err)
 	}
-	return tftp, http, nil
+	at, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return nil, 0, errors.Join(fmt.Errorf("HTTP listener has the address %v, which is not TCP", l.Addr()), l.Close())
+	}
+	return l, at.Port, nil
 }
 
 // tftpPort is fixed: U-Boot sends its request there unless it was built with
@@ -63,7 +72,7 @@ const tftpPort = 69
 func portError(server, network, address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s server on %s %s: %w: %w (another TFTP daemon or another flash holds it; stop that, use its directory with WithTFTPDir, or bind another address of this host with WithBindAddress)",
+		return fmt.Errorf("%s server on %s %s: %w: %w (another TFTP daemon or another flash holds it; stop that, use its directory with WithTFTPDir, bind another address of this host with WithBindAddress, or have the flashes of one process share their servers with WithServers)",
 			server, network, address, ErrPortTaken, err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s server on %s %s: %w: %w (ways out: setcap cap_net_bind_service=+ep on the program, sysctl net.ipv4.ip_unprivileged_port_start=69, or the directory of a TFTP daemon that runs already, with WithTFTPDir)",

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"time"
 
@@ -25,7 +24,8 @@ type config struct {
 	transcript io.Writer
 	progress   func(Event)
 
-	network    Network
+	network    Network // nil is the host's own
+	servers    *Servers
 	serverAddr netip.Addr
 	bindAddr   netip.Addr
 	httpPort   int
@@ -141,7 +141,6 @@ func defaults() config {
 	return config{
 		log:       slog.New(slog.DiscardHandler),
 		progress:  func(Event) {},
-		network:   &net.ListenConfig{},
 		powerOff:  true,
 		cycleWait: power.DefaultCycleWait,
 		verify:    VerifyFull,

@@ -41,9 +41,14 @@ type Result struct {
 	// anything there.
 	UnprovedBytes int64 `json:"unproved_bytes,omitempty"`
 	// SHA256 is the digest in hex of the raw image that was proved to be on
-	// the device by reading it back; "" with VerifyNone, and where UnprovedBytes
-	// is not 0, because then no digest of the whole was proved.
+	// the device by reading it back; "" with VerifyNone, where UnprovedBytes
+	// is not 0, because then no digest of the whole was proved, and where the
+	// board has no sha256sum.
 	SHA256 string `json:"sha256,omitempty"`
+	// ProofDigest is the program with which the board digested what was proved:
+	// sha256sum, or where it has none another one, in which case SHA256 is "" and
+	// a warning says so. "" where nothing was proved.
+	ProofDigest string `json:"proof_digest,omitempty"`
 	// MovedBackupGPT says that [WithMoveBackupGPT] changed the partition table
 	// after the image was proved.
 	MovedBackupGPT bool `json:"moved_backup_gpt,omitempty"`

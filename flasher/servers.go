@@ -2,6 +2,7 @@ package flasher
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +15,13 @@ import (
 	"github.com/dutflash/dutflash/transport/tftp"
 )
 
-// servers are the TFTP and the HTTP server of one operation.
+// servers are one operation's part of a TFTP and an HTTP server.
 type servers struct {
-	tftp     *tftp.Server
-	http     *httpd.Server
+	owner    *Servers
+	private  bool           // owner is this operation's alone
+	tftp     *tftp.Server   // nil where a TFTP daemon serves the files
+	http     *httpd.Session // of the owner's HTTP server
 	httpPort int
-	wg       sync.WaitGroup
 	open     []io.Closer // artefacts
 	staged   []string    // files in the directory of a TFTP daemon
 
@@ -29,44 +31,43 @@ type servers struct {
 	failed   map[string]error       // the last failed transfer by file name
 }
 
-// serve starts both servers with the files that U-Boot loads.
-func (o *operation) serve(ctx context.Context) error {
+// serve starts both servers, where they are not there already, and puts the files
+// there that U-Boot loads.
+func (o *operation) serve(ctx context.Context) (err error) {
 	cfg := &o.f.cfg
-	s := &servers{watchers: map[string]func(int64){}, failed: map[string]error{}}
-	var err error
-	if s.tftp, err = tftp.New(tftp.WithLogger(cfg.log), tftp.WithEvents(s.tftpEvent)); err != nil {
+	s := &servers{owner: cfg.servers, watchers: map[string]func(int64){}, failed: map[string]error{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.owner == nil {
+		s.private = true
+		if s.owner, err = NewServers(cfg.log); err != nil {
+			return err
+		}
+	}
+	if s.http, err = s.owner.http.NewSession(httpd.WithLogger(cfg.log)); err != nil {
 		return err
 	}
-	if s.http, err = httpd.New(httpd.WithLogger(cfg.log)); err != nil {
+	if s.tftp, s.httpPort, err = s.owner.listen(ctx, cfg); err != nil {
 		return err
 	}
 	if cfg.tftpDir != "" {
 		err = o.stage(s)
+	} else if !s.private {
+		prefix := rand.Text()[:8] + "-" // other boards have files of these names
+		for i := range o.files {
+			o.files[i].name = prefix + o.files[i].name
+		}
 	}
 	if err == nil {
 		err = o.addFiles(s)
 	}
-	if err != nil {
-		return errors.Join(err, s.close())
+	if err == nil {
+		o.servers = s
 	}
-	conn, listener, err := o.f.listen(ctx)
-	if err != nil {
-		return errors.Join(err, s.close())
-	}
-	s.httpPort = listener.Addr().(*net.TCPAddr).Port // listen has looked
-	if conn != nil {
-		s.wg.Go(func() { s.logEnd(o, "TFTP", s.tftp.Serve(conn)) })
-	}
-	s.wg.Go(func() { s.logEnd(o, "HTTP", s.http.Serve(listener)) })
-	o.servers = s
-	return nil
-}
-
-// logEnd reports a server that ended for another reason than its Close.
-func (s *servers) logEnd(o *operation, server string, err error) {
-	if err != nil && !errors.Is(err, net.ErrClosed) {
-		o.f.cfg.log.Error("server of the session ended", "server", server, "error", err)
-	}
+	return err
 }
 
 // addFiles offers the artefacts over TFTP and HTTP under the same names.
@@ -77,9 +78,11 @@ func (o *operation) addFiles(s *servers) error {
 			return err
 		}
 		s.open = append(s.open, content)
-		shared := tftp.File{Size: a.size, Open: func() (tftp.Content, error) { return keepOpen{content}, nil }}
-		if err := s.tftp.Add(a.name, shared); err != nil {
-			return err
+		if s.tftp != nil {
+			shared := tftp.File{Size: a.size, Open: func() (tftp.Content, error) { return keepOpen{content}, nil }}
+			if err := s.owner.offer(s, a.name, shared); err != nil {
+				return err
+			}
 		}
 		s.http.File(a.name, content, a.size)
 	}
@@ -143,14 +146,25 @@ func (s *servers) tftpFailure(name string) string {
 	return ""
 }
 
-// close stops both servers and waits for them.
+// close ends the operation's part of both servers, and the servers themselves
+// where nobody shares them, and waits for that. A TFTP transfer to a board that
+// has gone may outlast its part of shared servers; it then fails to read its file.
 func (s *servers) close() error {
-	err := errors.Join(s.tftp.Close(), s.http.Close(), s.unstage())
-	s.wg.Wait()
-	for _, c := range s.open {
-		err = errors.Join(err, c.Close())
+	var errs []error
+	if s.http != nil {
+		errs = append(errs, s.http.Close())
 	}
-	return err
+	if s.owner != nil {
+		s.owner.withdraw(s)
+		if s.private {
+			errs = append(errs, s.owner.Close())
+		}
+	}
+	errs = append(errs, s.unstage())
+	for _, c := range s.open {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // keepOpen is an artefact that several transfers read and the session closes.

@@ -25,6 +25,7 @@ type writer struct {
 	tools  busybox.Tools
 	device busybox.BlockDevice
 	before int64 // bytes that earlier attempts took
+	digest digest
 }
 
 // setUpShell learns the board's tools and gives it network and time.
@@ -145,7 +146,7 @@ func (w *writer) served() int64 {
 
 var (
 	readPosition = regexp.MustCompile(`dutflash-read (\d+)\r?\n`)
-	readDigest   = regexp.MustCompile(`dutflash-sha256 ([0-9a-f]{64})\r?\n`)
+	readDigest   = regexp.MustCompile(`dutflash-digest ([0-9a-f]+)\r?\n`)
 )
 
 // verify reads the image's range back from the device and compares digests.
@@ -168,7 +169,7 @@ func (w *writer) verify(ctx context.Context) error {
 		if err == nil {
 			m.update(min(pos, size))
 		}
-	}, w.device.Path, strconv.FormatInt(size, 10), w.inputFlags())
+	}, w.device.Path, strconv.FormatInt(size, 10), w.inputFlags(), w.digest.program)
 	if err != nil {
 		return err
 	}
@@ -176,12 +177,16 @@ func (w *writer) verify(ctx context.Context) error {
 	if sum == nil {
 		return fmt.Errorf("the board printed no digest: %q", out.String())
 	}
-	if sum[1] != w.image.SHA256() {
-		return fmt.Errorf("%s: %w: SHA-256 of the first %d bytes is %s, the image's is %s",
-			w.device.Path, ErrVerify, size, sum[1], w.image.SHA256())
+	want, err := w.imageSum(ctx)
+	if err != nil {
+		return err
+	}
+	if sum[1] != want {
+		return fmt.Errorf("%s: %w: %s of the first %d bytes is %s, the image's is %s",
+			w.device.Path, ErrVerify, w.digest.name, size, sum[1], want)
 	}
 	m.update(size)
-	w.res.SHA256, w.res.ProvedBytes = sum[1], size
-	w.f.cfg.log.Info("The device holds the image", "sha256", sum[1])
+	w.res.ProvedBytes = size
+	w.proved()
 	return nil
 }

@@ -1,5 +1,5 @@
 // Command fourboards flashes several virtual boards side by side in one process
-// from one image, which is decompressed once. It compares each board's disk with
+// from one image, which is decompressed once, through one pair of servers. It compares each board's disk with
 // the image at the end, and prints what the host paid.
 package main
 
@@ -88,12 +88,19 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 	afterPrepare := cpuTime()
 	fmt.Fprintf(out, "%s: %d MB raw, prepared once with %v of CPU\n", o.image, prepared.Size()/1e6, afterPrepare.Round(time.Millisecond))
 
+	// One pair of servers as well: on a real network there is one port 69.
+	servers, err := flasher.NewServers(nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, servers.Close()) }()
+
 	begun := time.Now()
 	var wg sync.WaitGroup
 	failures := make([]error, o.boards)
 	for i := range o.boards {
 		wg.Go(func() {
-			b := oneBoard{number: i + 1, arch: virtboard.Arch(o.arch), dir: dir, bundle: bundle, image: prepared}
+			b := oneBoard{number: i + 1, arch: virtboard.Arch(o.arch), dir: dir, bundle: bundle, image: prepared, servers: servers}
 			if err := b.flash(ctx, out); err != nil {
 				failures[i] = fmt.Errorf("board %d: %w", i+1, err)
 			}
@@ -128,6 +135,8 @@ type oneBoard struct {
 	dir    string
 	bundle string
 	image  *image.Prepared
+
+	servers *flasher.Servers
 }
 
 // flash makes a board, flashes it and looks at its disk from outside.
@@ -146,6 +155,7 @@ func (b oneBoard) flash(ctx context.Context, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, board.Close()) }()
 	open := func(context.Context) (io.ReadWriteCloser, error) { return board.Console(), nil }
 	f, err := flasher.New(open, board, b.bundle,
+		flasher.WithServers(b.servers),
 		flasher.WithNetwork(board.Network()),
 		flasher.WithCacheDir(filepath.Join(b.dir, "cache")))
 	if err != nil {

@@ -27,6 +27,8 @@ import (
 //	          headers, user, password, cacert, insecure_tls, settle
 //	manual    board: asks whoever sits at the terminal
 //	qemu      qmp: unix:PATH or tcp:HOST:PORT of a QEMU that runs already
+//	redfish   address, system, user, password, session, graceful (a time),
+//	          power_cycle, cacert, insecure_tls, settle
 //	relay     port, relay (from 1), normally_closed, settle: LCUS boards with a CH340
 //	shelly    address, channel, user, password, settle
 //	snmp      address, make (apc, apc-masterswitch, apc-rpdu2, cyberpower, eaton,
@@ -34,6 +36,7 @@ import (
 //	          auth, auth_key, priv, priv_key, settle
 //	tasmota   address (HTTP), or broker and topic (MQTT); full_topic, relay, user,
 //	          password, settle
+//	usbhub    hub (its location, such as 1-1.4), port, without_peer, settle
 //	ykush     serial (of the hub), port, settle
 //
 // Serial drivers of board files:

@@ -18,6 +18,7 @@ import (
 	"github.com/dutflash/dutflash/power/shelly"
 	"github.com/dutflash/dutflash/power/snmp"
 	"github.com/dutflash/dutflash/power/tasmota"
+	"github.com/dutflash/dutflash/power/usbhub"
 	"github.com/dutflash/dutflash/power/ykush"
 )
 
@@ -29,10 +30,12 @@ func powerDrivers() map[string]PowerDriver {
 		"http":    decodeAs(newHTTP),
 		"manual":  decodeAs(newManual),
 		"qemu":    decodeAs(newQEMU),
+		"redfish": decodeAs(newRedfish),
 		"relay":   decodeAs(newRelay),
 		"shelly":  decodeAs(newShelly),
 		"snmp":    decodeAs(newSNMP),
 		"tasmota": decodeAs(newTasmota),
+		"usbhub":  decodeAs(newUSBHub),
 		"ykush":   decodeAs(newYkush),
 	}
 }
@@ -232,6 +235,21 @@ func newTasmota(s tasmotaSettings) (power.Controller, error) {
 		return tasmota.NewMQTT(s.Broker, s.Topic, opts...)
 	}
 	return nil, errors.New("it needs an address (HTTP), or a broker and a topic (MQTT)")
+}
+
+type usbHubSettings struct {
+	Hub         string        `yaml:"hub"`
+	Port        int           `yaml:"port"`
+	WithoutPeer bool          `yaml:"without_peer"`
+	Settle      time.Duration `yaml:"settle"`
+}
+
+func newUSBHub(s usbHubSettings) (power.Controller, error) {
+	opts := []usbhub.Option{usbhub.WithSwitching(power.Switching{Settle: s.Settle})}
+	if s.WithoutPeer {
+		opts = append(opts, usbhub.WithoutPeer())
+	}
+	return usbhub.New(s.Hub, s.Port, opts...)
 }
 
 type ykushSettings struct {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"sync"
 
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/bootloader"
@@ -27,7 +28,8 @@ import (
 type Board struct {
 	cfg     config
 	line    *uart.Line
-	network Network
+	network *Network
+	address netip.Prefix // in it
 	disk    *Disk
 
 	power  sync.Mutex // held while switching
@@ -52,8 +54,14 @@ func NewBoard(opts ...Option) (*Board, error) {
 	}
 	b.cfg.fill()
 	b.line = uart.New(b.cfg.seed)
-	b.random = rand.New(rand.NewPCG(b.cfg.seed, 1))
+	if b.network = b.cfg.network; b.network == nil {
+		b.network = &Network{}
+	}
 	var err error
+	if b.address, err = b.network.lease(); err != nil {
+		return nil, fmt.Errorf("flashertest: %w", err)
+	}
+	b.random = rand.New(rand.NewPCG(b.cfg.seed, 1))
 	if b.disk, err = newDisk(b.cfg.diskSize, b.cfg.content); err != nil {
 		return nil, fmt.Errorf("flashertest: %w", err)
 	}
@@ -80,8 +88,9 @@ func (b *Board) SetFaults(f Faults) error {
 	return nil
 }
 
-// Network returns the cable between the host and the board.
-func (b *Board) Network() *Network { return &b.network }
+// Network returns the cable between the host and the board, or the one that the
+// board shares with others by [WithNetworkOf].
+func (b *Board) Network() *Network { return b.network }
 
 // Disk returns the board's disk.
 func (b *Board) Disk() *Disk { return b.disk }
@@ -195,7 +204,7 @@ func (b *Board) bootloader() bootloader.Config {
 		FDT: dtb(), UDP: b.network.dialUDP, TFTPLoss: f.TFTPLoss, TFTPLimit: f.TFTPTruncate, Random: b.random01,
 	}
 	if !f.NoDHCP {
-		c.Lease = &bootloader.Lease{Address: boardAddress}
+		c.Lease = &bootloader.Lease{Address: b.address}
 	}
 	return c
 }

@@ -78,7 +78,7 @@ func (b *Board) system(end bootloader.Ending) linux.Config {
 		Dial:   b.network.dialTCP,
 	}
 	if !b.faults.NoDHCP {
-		c.Lease = boardAddress
+		c.Lease = b.address
 	}
 	if b.cfg.bootloader.ARM {
 		c.Arch = "armv7l"

@@ -10,20 +10,38 @@ import (
 )
 
 // The simulated network: the host and the board on a documentation network
-// (RFC 5737), so that nothing real is meant by its addresses.
+// (RFC 5737), so that nothing real is meant by its addresses. boardAddress is the
+// first board's.
 var (
 	hostAddress  = netip.AddrFrom4([4]byte{192, 0, 2, 1})
 	boardAddress = netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, 15}), 24)
 )
 
-// Network is the cable between the host and one [Board]: what listens here is
-// reached by that board only, under [Network.Address], and any port can be had,
+// Network is the cable between the host and a [Board], or between the host and the
+// boards that share it by [WithNetworkOf]: what listens here is reached by those
+// only, under [Network.Address], and any port can be had,
 // 69 too. The sockets behind it are on loopback. It is a flasher.Network and may
 // be used concurrently.
 type Network struct {
 	config   net.ListenConfig
 	udp, tcp ports
 	cut      cutter
+
+	mu     sync.Mutex
+	boards int // have an address
+}
+
+// lease returns the address of one more board.
+func (n *Network) lease() (netip.Prefix, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.boards == 200 {
+		return netip.Prefix{}, fmt.Errorf("%d boards share the network already", n.boards)
+	}
+	a := boardAddress.Addr().As4()
+	a[3] += byte(n.boards)
+	n.boards++
+	return netip.PrefixFrom(netip.AddrFrom4(a), boardAddress.Bits()), nil
 }
 
 // Address is the host's address in this network.

@@ -46,6 +46,7 @@ type config struct {
 	faults     Faults
 	tools      []string
 	without    []string
+	network    *Network
 }
 
 // WithSeed sets what the random faults are decided by; the default is 1. Two
@@ -120,6 +121,16 @@ func WithoutTools(names ...string) Option {
 func WithCurl() Option {
 	return func(c *config) error {
 		c.tools = append(c.tools, "curl")
+		return nil
+	}
+}
+
+// WithNetworkOf puts the board on the network of another one, with an address of
+// its own: the host's ports are then shared, of which there is one 69. Faults of
+// HTTP connections set on either board are of the network.
+func WithNetworkOf(b *Board) Option {
+	return func(c *config) error {
+		c.network = b.network
 		return nil
 	}
 }

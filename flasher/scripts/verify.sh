@@ -1,6 +1,6 @@
 # Reads the first bytes of a block device past the page cache and prints their
-# SHA-256, with the position every second.
-# $1 device, $2 bytes, $3 dd input flags or "".
+# digest, with the position every second.
+# $1 device, $2 bytes, $3 dd input flags or "", $4 the program that digests.
 dir=$(mktemp -d) || exit
 trap 'rm -rf "$dir"' EXIT
 mkfifo "$dir/pipe" || exit
@@ -8,7 +8,7 @@ echo 3 >/proc/sys/vm/drop_caches
 blocks=$((($2 + 1048575) / 1048576))
 dd if="$1" bs=1048576 count=$blocks $3 >"$dir/pipe" 2>"$dir/dd" &
 reader=$!
-{ head -c "$2" | sha256sum; } <"$dir/pipe" >"$dir/sum" &
+{ head -c "$2" | $4; } <"$dir/pipe" >"$dir/sum" &
 digest=$!
 while sleep 1 && kill -0 $digest 2>/dev/null; do
 	sed -n 's/^pos:[^0-9]*/dutflash-read /p' /proc/$reader/fdinfo/0 2>/dev/null
@@ -22,4 +22,4 @@ if [ $status -ne 0 ] && [ $status -ne 141 ]; then
 	exit $status
 fi
 read -r sum rest <"$dir/sum" || exit
-echo "dutflash-sha256 $sum"
+echo "dutflash-digest $sum"

@@ -31,12 +31,32 @@ func pieces(image []byte) []extents.Chunk {
 	return chunks
 }
 
+// manyPieces cuts an image into small pieces of several sizes, most of which lie
+// alone; the last is no whole sectors.
+func manyPieces(image []byte) []extents.Chunk {
+	var chunks []extents.Chunk
+	for i, at := 0, 4096; at < len(image); i++ {
+		size := min([]int{4096, 512, 12288, 1536, 69632, 8192}[i%6], len(image)-at)
+		b := image[at : at+size]
+		chunks = append(chunks, extents.Chunk{
+			Offset: int64(at), Size: int64(size), SHA256: sha256.Sum256(b), Zero: len(bytes.Trim(b, "\x00")) == 0,
+		})
+		at += size + []int{0, 4096, 512, 65536, 0}[i%5]
+	}
+	return chunks
+}
+
 // TestScriptLeavesGaps runs the script on a disk of other data, on a busybox with
 // and on one without byte positions in dd.
 func TestScriptLeavesGaps(t *testing.T) {
 	busybox := testtool.Need(t, "busybox", "apt-get install busybox-static")
 	image := noise(16*mib+777, mib, func(i int) bool { return i != 12 })
-	chunks := pieces(image)
+	t.Run("few", func(t *testing.T) { scriptLeavesGaps(t, busybox, image, pieces(image)) })
+	small := noise(6*mib+777, 64<<10, func(i int) bool { return i%7 < 5 })
+	t.Run("many", func(t *testing.T) { scriptLeavesGaps(t, busybox, small, manyPieces(small)) })
+}
+
+func scriptLeavesGaps(t *testing.T, busybox string, image []byte, chunks []extents.Chunk) {
 	before := bytes.Repeat([]byte{0xa5}, 20*mib)
 	want := bytes.Clone(before)
 	var total int64
@@ -65,7 +85,7 @@ func TestScriptLeavesGaps(t *testing.T) {
 				defer srv.Close()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "reader", "writer")
+				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", "reader", "writer")
 				cmd.Stdin = bytes.NewReader(tc.script)
 				cmd.Env = []string{"PATH="}
 				if out, err := cmd.CombinedOutput(); err != nil {

@@ -17,7 +17,7 @@ var script []byte
 
 // Script returns the script for the board. Its arguments are the device, the
 // URL of [Plan.Handler] without a trailing slash, dd flags for reading and for
-// writing ("" for none), and the names of the workers to run side by side.
+// writing ("" for none), the program that digests, and the names of the workers to run side by side.
 func Script() []byte { return bytes.Clone(script) }
 
 // Handler serves a plan under task and data; see [Plan.TaskHandler] and
@@ -65,11 +65,12 @@ func (p *Plan) DataHandler() http.Handler {
 			return
 		}
 		w.Header().Set("Content-Type", "application/octet-stream")
-		w.Header().Set("Content-Length", strconv.FormatInt(t.Length, 10))
-		section := io.NewSectionReader(p.cfg.Image, t.Offset, t.Length)
-		n, err := io.Copy(countingWriter{w, p}, section)
-		if err != nil || n != t.Length {
-			panic(http.ErrAbortHandler)
+		w.Header().Set("Content-Length", strconv.FormatInt(t.Argument, 10))
+		for _, r := range t.Units[0] {
+			n, err := io.Copy(countingWriter{w, p}, io.NewSectionReader(p.cfg.Image, r.Offset, r.Length))
+			if err != nil || n != r.Length {
+				panic(http.ErrAbortHandler)
+			}
 		}
 	})
 }

@@ -14,6 +14,7 @@ package extents
 import (
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type Chunk struct {
 	// Zero says that all bytes are zero; they are written without transfer.
 	Zero bool
 	// SHA256 is the digest of the chunk's bytes, also when they are zero.
+	// It is not looked at where the board digests otherwise.
 	SHA256 [sha256.Size]byte
 }
 
@@ -44,13 +46,20 @@ const (
 type Config struct {
 	// Chunks are ascending and do not overlap. What lies between them is
 	// neither read nor written. Offsets are multiples of 512; chunks at
-	// multiples of 1 MiB are the fastest.
+	// multiples of 1 MiB are the fastest. Small ones that follow each other are
+	// compared, written and read back together.
 	Chunks []Chunk
 	// Image holds the bytes of the chunks.
 	Image  io.ReaderAt
 	Verify Verify
 	// WriteAll skips the comparison: every chunk is written.
 	WriteAll bool
+	// Digest is the program with which the board digests, in the way of
+	// sha256sum, and NewHash computes the same here. Where NewHash is nil they
+	// are sha256sum and SHA-256, which the chunks have with them; for another
+	// the image is read once more.
+	Digest  string
+	NewHash func() hash.Hash
 	// MaxExtent bounds what one task reads or writes; 0 is 64 MiB. Tasks are
 	// smaller where the board takes longer than about two seconds for that.
 	MaxExtent int64
@@ -80,9 +89,11 @@ const (
 )
 
 type chunk struct {
-	Chunk
-	index int // in the plan
-	state state
+	Chunk          // Offset is where it begins, Size are its bytes without gaps
+	ranges []Range // what it consists of
+	sum    string  // in hex; "" until it is asked for
+	index  int     // in the plan
+	state  state
 	// How often it could not be read, was refused by the device, could not
 	// be fetched, and was read back wrong.
 	unread, refused, unfetched, wrong int
@@ -114,22 +125,29 @@ type Plan struct {
 	mu      sync.Mutex
 	chunks  []chunk
 	counts  [proved + 1]int
-	probes  []probe // not looked at yet
-	decided bool    // the probes are back
+	probes  [classes][]probe // not looked at yet
+	decided bool             // the probes are back
 	found   Findings
-	speeds  map[Verb]*Speed
-	workers map[string]*worker
-	nextID  int64
-	stats   Stats
-	err     error
-	change  chan struct{} // closed and replaced whenever something changes
-	done    chan struct{}
+	probing time.Duration // the probes took
+	// A comparison found a difference, and something was read back wrong.
+	differed, doubt bool
+	speeds          map[Verb]*Speed
+	workers         map[string]*worker
+	nextID          int64
+	stats           Stats
+	err             error
+	change          chan struct{} // closed and replaced whenever something changes
+	done            chan struct{}
 }
 
 // New returns a Plan for the chunks.
 func New(cfg Config) (*Plan, error) {
 	if cfg.MaxExtent == 0 {
 		cfg.MaxExtent = 64 << 20
+	}
+	known := cfg.NewHash == nil // the chunks' digests
+	if known {
+		cfg.Digest, cfg.NewHash = "sha256sum", sha256.New
 	}
 	p := &Plan{
 		cfg: cfg, workers: map[string]*worker{}, speeds: map[Verb]*Speed{},
@@ -142,11 +160,11 @@ func New(cfg Config) (*Plan, error) {
 		}
 		end = c.Offset + c.Size
 		p.stats.Total += c.Size
-		p.chunks = append(p.chunks, chunk{Chunk: c, index: i})
 	}
 	if end == 0 {
 		return nil, fmt.Errorf("the image has no chunks")
 	}
+	p.chunks = gather(cfg.Chunks, known)
 	p.counts[unknown] = len(p.chunks)
 	return p, p.chooseProbes()
 }

@@ -51,7 +51,9 @@ type medium struct {
 	disk  []byte
 	image []byte
 	// write, where set, may spoil a write or refuse it with a status.
-	write func(t extents.Task, b []byte) (status int)
+	write func(r extents.Range, b []byte) (status int)
+	// took, where set, takes the time that a board would take.
+	took func(t extents.Task)
 	// bad, where not 0, is a place that cannot be read until it is written.
 	bad atomic.Int64
 }
@@ -67,12 +69,15 @@ func (m *medium) run(t *testing.T, p *extents.Plan) error {
 			for {
 				task := p.Ask(ctx, name)
 				if task.Verb == extents.Quit || ctx.Err() != nil {
-					ended <- int(task.Offset)
+					ended <- int(task.Argument)
 					return
 				}
 				status, sums := m.do(task), m.hash(task)
-				if at := m.bad.Load(); task.Verb == extents.Hash && at >= task.Offset && at < task.Offset+task.Length*int64(task.Count) && at > 0 {
-					status, sums = 1, ""
+				if m.took != nil {
+					m.took(task)
+				}
+				if task.Verb == extents.Hash && m.bad.Load() > 0 && covers(task, m.bad.Load()) {
+					status = 1
 				}
 				p.Report(name, task.ID, status, sums)
 			}
@@ -87,37 +92,50 @@ func (m *medium) run(t *testing.T, p *extents.Plan) error {
 	return p.Err()
 }
 
+// covers says whether a task reads or writes the byte at an offset.
+func covers(t extents.Task, at int64) bool {
+	for _, u := range t.Units {
+		for _, r := range u {
+			if at >= r.Offset && at < r.Offset+r.Length {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (m *medium) hash(t extents.Task) string {
 	sums := ""
-	for _, at := range t.Offsets {
-		sums += fmt.Sprintf("%x,", sha256.Sum256(m.disk[at:at+t.Length]))
-	}
-	if t.Verb != extents.Hash {
-		return sums
-	}
-	for i := range int64(t.Count) {
-		at := t.Offset + i*t.Length
-		sums += fmt.Sprintf("%x,", sha256.Sum256(m.disk[at:at+t.Length]))
+	for _, u := range t.Units {
+		if at := m.bad.Load(); at > 0 && covers(extents.Task{Units: [][]extents.Range{u}}, at) {
+			return sums // those before it were printed
+		}
+		h := sha256.New()
+		for _, r := range u {
+			h.Write(m.disk[r.Offset : r.Offset+r.Length])
+		}
+		sums += fmt.Sprintf("%x,", h.Sum(nil))
 	}
 	return sums
 }
 
 func (m *medium) do(t extents.Task) int {
-	b := make([]byte, t.Length)
-	switch t.Verb {
-	case extents.Write:
-		copy(b, m.image[t.Offset:])
-	case extents.Zero:
-	default:
+	if t.Verb != extents.Write && t.Verb != extents.Zero {
 		return 0
 	}
-	if m.write != nil {
-		if status := m.write(t, b); status != 0 {
-			return status
+	for _, r := range t.Units[0] {
+		b := make([]byte, r.Length)
+		if t.Verb == extents.Write {
+			copy(b, m.image[r.Offset:])
 		}
+		if m.write != nil {
+			if status := m.write(r, b); status != 0 {
+				return status
+			}
+		}
+		copy(m.disk[r.Offset:], b)
 	}
-	copy(m.disk[t.Offset:], b)
-	if at := m.bad.Load(); at >= t.Offset && at < t.Offset+t.Length {
+	if at := m.bad.Load(); covers(t, at) {
 		m.bad.Store(0)
 	}
 	return 0
@@ -225,13 +243,13 @@ func TestPlanFaults(t *testing.T) {
 			}
 			m := &medium{disk: make([]byte, len(image)), image: image}
 			times := 0
-			m.write = func(task extents.Task, b []byte) int {
+			m.write = func(r extents.Range, b []byte) int {
 				const place = 8*mib + 100
-				if task.Offset > place || task.Offset+task.Length <= place {
+				if r.Offset > place || r.Offset+r.Length <= place {
 					return 0
 				}
 				times++
-				return tc.fault(times, b[place-task.Offset:])
+				return tc.fault(times, b[place-r.Offset:])
 			}
 			err = m.run(t, p)
 			if !errors.Is(err, tc.want) {
@@ -270,7 +288,7 @@ func TestScriptOnRealBusybox(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "writer", "reader", "reader2")
+			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", "writer", "reader", "reader2")
 			cmd.Stdin = bytes.NewReader(extents.Script())
 			cmd.Env = []string{"PATH="}
 			if out, err := cmd.CombinedOutput(); err != nil {

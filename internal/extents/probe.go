@@ -2,24 +2,24 @@ package extents
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 )
 
 // maxProbes is how many chunks of a class are looked at before it is decided
-// whether comparing can pay off; probeSize is how many bytes of each.
+// whether comparing can pay off, firstProbes how many of them at first: one that
+// the device has is enough. probeSize is how many bytes of each.
 const (
-	maxProbes = 8
-	probeSize = 64 << 10
+	maxProbes   = 8
+	firstProbes = 2
+	probeSize   = 64 << 10
 )
 
 // probe is a small piece of a chunk: if it differs, the chunk does, and the board
 // need not hash the rest to know.
 type probe struct {
-	chunk  *chunk
-	offset int64
-	sum    [sha256.Size]byte
+	chunk *chunk
+	piece Range
+	sum   string
 }
 
 // Findings is what the probes said: whether it can pay off to compare the rest.
@@ -55,63 +55,87 @@ func (p *Plan) chooseProbes() error {
 		c := &p.chunks[i]
 		members[c.class()] = append(members[c.class()], c)
 	}
-	for _, m := range members {
+	for class, m := range members {
 		n := min(maxProbes, len(m))
 		for j := range n {
-			pr, err := p.probeOf(m[j*len(m)/n])
+			// From the middle on: the beginning of a disk is alike most often.
+			pr, err := p.probeOf(m[(j+n/2)%n*len(m)/n])
 			if err != nil {
 				return err
 			}
-			p.probes = append(p.probes, pr)
+			p.probes[class] = append(p.probes[class], pr)
 		}
 	}
 	return nil
 }
 
 func (p *Plan) probeOf(c *chunk) (probe, error) {
-	b := make([]byte, min(probeSize, c.Size))
+	first := probe{chunk: c, piece: Range{c.ranges[0].Offset, min(probeSize, c.ranges[0].Length)}}
+	b := make([]byte, probeSize)
 	if c.Zero {
-		return probe{c, c.Offset, sha256.Sum256(b)}, nil
+		first.sum = p.sumOf(b[:first.piece.Length])
+		return first, nil
 	}
-	for at := c.Offset; at+int64(len(b)) <= c.Offset+c.Size; at += probeSize {
-		if n, err := p.cfg.Image.ReadAt(b, at); n < len(b) {
-			return probe{}, fmt.Errorf("read the image at %d: %w", at, err)
-		}
-		if len(bytes.TrimLeft(b, "\x00")) > 0 {
-			return probe{c, at, sha256.Sum256(b)}, nil
+	for i, r := range c.ranges {
+		for at := r.Offset; at < r.Offset+r.Length; at += probeSize {
+			b = b[:min(probeSize, r.Offset+r.Length-at)]
+			if n, err := p.cfg.Image.ReadAt(b, at); n < len(b) {
+				return probe{}, fmt.Errorf("read the image at %d: %w", at, err)
+			}
+			pr := probe{c, Range{at, int64(len(b))}, p.sumOf(b)}
+			if len(bytes.TrimLeft(b, "\x00")) > 0 {
+				return pr, nil
+			}
+			if i == 0 && at == r.Offset {
+				first = pr
+			}
 		}
 	}
-	// Only the end that is no whole piece has data: the beginning will do.
-	return probe{c, c.Offset, sha256.Sum256(b)}, nil
+	return first, nil // the image is not what it was said to be
 }
 
-// nextProbe returns the task for the first probes of equal length.
+// nextProbe returns the task for the next probes, nil where there are none.
 func (p *Plan) nextProbe(w *worker) *Task {
-	length := p.probes[0].length()
-	t := &Task{ID: p.id(), Verb: Probe, Length: length}
-	for len(p.probes) > 0 && p.probes[0].length() == length {
-		w.probes = append(w.probes, p.probes[0])
-		t.Offsets = append(t.Offsets, p.probes[0].offset)
-		p.probes = p.probes[1:]
+	t := &Task{Verb: Hash}
+	for class, queue := range p.probes {
+		n := len(queue)
+		if p.looked(class) == 0 {
+			n = min(n, firstProbes)
+		}
+		for _, pr := range queue[:n] {
+			w.probes = append(w.probes, pr)
+			t.Units = append(t.Units, []Range{pr.piece})
+			t.Argument += pr.piece.Length
+		}
+		p.probes[class] = queue[n:]
 	}
-	t.Count = len(t.Offsets)
+	if t.Units == nil {
+		return nil
+	}
+	t.ID = p.id()
 	return t
 }
 
-func (p probe) length() int64 { return min(probeSize, p.chunk.Size) }
+// looked is how many probes of a class are back.
+func (p *Plan) looked(c int) int {
+	if class(c) == zero {
+		return p.found.ZeroProbes
+	}
+	return p.found.DataProbes
+}
 
-// probed takes the digests of a Probe task, and after the last of them decides
-// which chunks are compared. One that the board could not read counts as equal:
-// the comparison will tell what is wrong.
+// probed takes the digests of probes, and after the last of them decides which
+// chunks are compared. One that the board could not read counts as equal: the
+// comparison will tell what is wrong.
 func (p *Plan) probed(probes []probe, sums []string) {
 	for i, pr := range probes {
-		equal := i >= len(sums) || sums[i] == "" || sums[i] == hex.EncodeToString(pr.sum[:])
-		if !equal {
-			p.set(pr.chunk, differs)
-		}
+		equal := i >= len(sums) || sums[i] == "" || sums[i] == pr.sum
 		n := 0
 		if equal {
 			n = 1
+			p.probes[pr.chunk.class()] = nil // nothing more to find out
+		} else {
+			p.set(pr.chunk, differs)
 		}
 		if pr.chunk.Zero {
 			p.found.ZeroProbes++
@@ -121,13 +145,8 @@ func (p *Plan) probed(probes []probe, sums []string) {
 			p.found.DataEqual += n
 		}
 	}
-	if len(p.probes) > 0 {
+	if len(p.probes[data])+len(p.probes[zero]) > 0 {
 		return
-	}
-	for _, w := range p.workers {
-		if len(w.probes) > 0 {
-			return // another reader has some
-		}
 	}
 	p.decided = true
 	for i := range p.chunks {

@@ -1,7 +1,6 @@
 package extents
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -35,7 +34,7 @@ const interrupted = -1
 // maxAttempts is how often one place of the device is tried.
 const maxAttempts = 2
 
-// Report says how a task ended; digests are those of a Hash task, in hex, each
+// Report says how a task ended; digests are those of a Hash task's units, in hex, each
 // with a comma behind it. An ID that is not the worker's present task is a
 // repetition and changes nothing.
 func (p *Plan) Report(name string, id int64, status int, digests string) {
@@ -45,31 +44,32 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 	if w == nil || w.task == nil || w.task.ID != id {
 		return
 	}
-	task, chunks, probes := w.task, w.chunks, w.probes
-	w.task, w.chunks, w.probes = nil, nil, nil
-	if status == 0 && (task.Verb == Hash || task.Verb == Write || task.Verb == Zero) {
+	task, chunks, units, probes := w.task, w.chunks, w.units, w.probes
+	w.task, w.chunks, w.units, w.probes = nil, nil, nil, nil
+	if status == 0 && len(probes) == 0 && task.Verb != Wait && task.Verb != Quit {
 		s := p.speeds[task.Verb]
 		if s == nil {
 			s = &Speed{}
 			p.speeds[task.Verb] = s
 		}
-		s.Bytes += task.Length * int64(max(task.Count, 1))
+		s.Bytes += task.Argument
 		s.Elapsed += time.Since(w.since)
 	}
-	switch task.Verb {
-	case Probe:
+	switch {
+	case len(probes) > 0:
+		p.probing += time.Since(w.since)
 		p.probed(probes, strings.Split(digests, ","))
-	case Hash:
+	case task.Verb == Hash:
 		sums := strings.Split(digests, ",")
-		for i, c := range chunks {
+		for i, u := range units {
 			if i < len(sums) && sums[i] != "" {
-				p.hashed(c, 0, sums[i])
+				p.hashedUnit(u, 0, sums[i])
 			} else {
-				p.hashed(c, status, "")
+				p.hashedUnit(u, status, "")
 				status = interrupted // the first that is missing is the one that failed
 			}
 		}
-	case Write, Zero:
+	case task.Verb == Write, task.Verb == Zero:
 		p.wrote(task, chunks, status)
 	}
 	if p.counts[proved] == len(p.chunks) {
@@ -84,12 +84,11 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 	if c.state == checking {
 		back = written
 	}
-	sum, err := hex.DecodeString(digest)
 	if status == interrupted {
 		p.set(c, back)
 		return
 	}
-	if status != 0 || err != nil || len(sum) != len(c.SHA256) {
+	if status != 0 || len(digest) != 2*p.cfg.NewHash().Size() {
 		c.unread++
 		if c.unread >= maxAttempts && back == unknown {
 			// Sectors that cannot be read are often mended by writing them.
@@ -98,36 +97,46 @@ func (p *Plan) hashed(c *chunk, status int, digest string) {
 			return
 		}
 		if c.unread >= maxAttempts {
-			p.finish(fmt.Errorf("%w: %d bytes at offset %d, twice (exit status %d)", ErrRead, c.Size, c.Offset, status))
+			p.finish(fmt.Errorf("%w: %s, twice (exit status %d)", ErrRead, c.where(), status))
 			return
 		}
 		p.set(c, back)
 		return
 	}
-	same := [len(c.SHA256)]byte(sum) == c.SHA256
+	want, err := p.sum(c)
+	same := digest == want
 	switch {
+	case err != nil:
+		p.finish(err)
 	case back == unknown:
 		p.compared(c, same)
 	case same:
-		p.set(c, proved)
-		p.stats.Proved += c.Size
+		p.right(c)
 	default:
+		p.doubt = true
 		if c.wrong++; c.wrong >= maxAttempts {
-			p.finish(fmt.Errorf("%w: %d bytes at offset %d: SHA-256 on the device is %s, of the image %x; written twice",
-				ErrVerify, c.Size, c.Offset, digest, c.SHA256))
+			p.finish(fmt.Errorf("%w: %s: %s of the device is %s, of the image %s; written twice",
+				ErrVerify, c.where(), algorithm(p.cfg.Digest), digest, want))
 			return
 		}
 		p.set(c, differs)
 	}
 }
 
+// algorithm is the name for people of what a program computes.
+func algorithm(program string) string {
+	if program == "sha256sum" {
+		return "SHA-256"
+	}
+	return strings.ToUpper(strings.TrimSuffix(program, "sum"))
+}
+
 // compared notes whether the device had the chunk.
 func (p *Plan) compared(c *chunk, same bool) {
 	if same {
-		p.set(c, proved)
-		p.stats.Unchanged += c.Size
-		p.stats.Proved += c.Size
+		p.right(c)
 	} else {
+		p.differed = true
 		p.set(c, differs)
 	}
 }
@@ -144,7 +153,7 @@ func (p *Plan) wrote(t *Task, chunks []*chunk, status int) {
 			p.set(c, differs)
 		}
 		if *count++; *count >= limit {
-			p.finish(fmt.Errorf("%w: %d bytes at offset %d, %d times (exit status %d)", reason, t.Length, t.Offset, limit, status))
+			p.finish(fmt.Errorf("%w: %d bytes at offset %d, %d times (exit status %d)", reason, t.Argument, first.Offset, limit, status))
 		}
 		return
 	}

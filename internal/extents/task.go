@@ -12,36 +12,57 @@ type Verb string
 
 // The verbs of a [Task].
 const (
-	Probe Verb = "probe" // print the SHA-256 of Length bytes from each of Offsets
-	Hash  Verb = "hash"  // print the SHA-256 of Count chunks of Length bytes from Offset
-	Write Verb = "write" // fetch Length bytes and write them at Offset
-	Zero  Verb = "zero"  // write Length zero bytes at Offset
-	Wait  Verb = "wait"  // sleep for Offset seconds and ask again
-	Quit  Verb = "quit"  // end with Offset as exit status
+	Hash  Verb = "hash"  // print the SHA-256 of each unit
+	Write Verb = "write" // fetch the bytes of the only unit and write them
+	Zero  Verb = "zero"  // write zeros to the only unit
+	Wait  Verb = "wait"  // sleep for Argument seconds and ask again
+	Quit  Verb = "quit"  // end with Argument as exit status
 )
 
 // Task is one thing to do. Its String is the line that the board's script reads.
 type Task struct {
-	ID             int64
-	Verb           Verb
-	Offset, Length int64
-	Count          int     // of Hash
-	Offsets        []int64 // of Probe
+	ID   int64
+	Verb Verb
+	// Units are what is read or written; each may be in several places.
+	Units [][]Range
+	// Argument is that of Wait and Quit, and of the others the bytes of all units.
+	Argument int64
 }
 
 func (t Task) String() string {
-	if t.Verb == Probe {
-		return fmt.Sprintf("%d %s %s %d %d", t.ID, t.Verb, strings.Trim(strings.ReplaceAll(fmt.Sprint(t.Offsets), " ", ","), "[]"), t.Length, t.Count)
+	if t.Verb == Wait || t.Verb == Quit {
+		return fmt.Sprintf("%d %s %d", t.ID, t.Verb, t.Argument)
 	}
-	return fmt.Sprintf("%d %s %d %d %d", t.ID, t.Verb, t.Offset, t.Length, t.Count)
+	units := make([]string, len(t.Units))
+	for i, u := range t.Units {
+		units[i] = rangesText(u)
+	}
+	return fmt.Sprintf("%d %s %d %s", t.ID, t.Verb, t.Argument, strings.Join(units, ","))
+}
+
+// takes says whether a chunk can be added to a write. What is no whole sectors can
+// only be the last of it.
+func (t *Task) takes(c *chunk) bool {
+	u := t.Units[0]
+	last := u[len(u)-1]
+	return last.Offset+last.Length == c.Offset || len(u)+len(c.ranges) <= maxRanges && last.Length%512 == 0
+}
+
+// add puts a chunk at the end of a write.
+func (t *Task) add(c *chunk) {
+	for _, r := range c.ranges {
+		t.Units[0] = join(t.Units[0], r)
+	}
+	t.Argument += c.Size
 }
 
 // worker is one loop of the board's script.
 type worker struct {
-	task   *Task // handed out, not reported yet
-	chunks []*chunk
-	probes []probe
-	since  time.Time // the task was handed out
+	task   *Task      // handed out, not reported yet
+	chunks []*chunk   // of a write
+	units  [][]*chunk // of a Hash
+	probes []probe    // or these
+	since  time.Time  // the task was handed out
 }
 
 // patience is how long Ask waits for something to do before it sends the worker
@@ -73,9 +94,9 @@ func (p *Plan) Ask(ctx context.Context, name string) Task {
 		select {
 		case <-change:
 		case <-ctx.Done():
-			return Task{Verb: Wait, Offset: 1}
+			return Task{Verb: Wait, Argument: 1}
 		case <-timer.C:
-			return Task{Verb: Wait, Offset: 0}
+			return Task{Verb: Wait}
 		}
 	}
 }
@@ -88,7 +109,7 @@ func (p *Plan) assign(w *worker, writes bool) {
 		if p.err != nil {
 			status = 1
 		}
-		w.task = &Task{ID: p.id(), Verb: Quit, Offset: status}
+		w.task = &Task{ID: p.id(), Verb: Quit, Argument: status}
 		return
 	default:
 	}
@@ -105,25 +126,26 @@ func (p *Plan) id() int64 {
 }
 
 // assignWrite takes the first chunk that differs and those that follow it, up to
-// one extent.
+// one extent. There may be gaps between them.
 func (p *Plan) assignWrite(w *worker) {
 	var t *Task
 	for i := range p.chunks {
 		c := &p.chunks[i]
 		if t == nil {
 			if c.state == differs {
-				t = &Task{ID: p.id(), Verb: Write, Offset: c.Offset, Length: c.Size}
+				t = &Task{ID: p.id(), Verb: Write, Units: make([][]Range, 1)}
 				if c.Zero {
 					t.Verb = Zero
 				}
+				t.add(c)
 				w.chunks = []*chunk{c}
 			}
 			continue
 		}
-		if c.state != differs || c.Offset != t.Offset+t.Length || c.Zero != (t.Verb == Zero) || t.Length+c.Size > p.extent(t.Verb) {
+		if c.state != differs || !t.takes(c) || c.Zero != (t.Verb == Zero) || t.Argument+c.Size > p.extent(t.Verb) {
 			break
 		}
-		t.Length += c.Size
+		t.add(c)
 		w.chunks = append(w.chunks, c)
 	}
 	if t == nil {
@@ -149,14 +171,13 @@ func (p *Plan) extent(v Verb) int64 {
 // assignRead chooses what is read next: first the probes, then enough
 // comparisons to keep the writer busy, then what was written, then the rest.
 func (p *Plan) assignRead(w *worker) {
-	if len(p.probes) > 0 {
-		w.task = p.nextProbe(w)
+	if !p.decided {
+		if !p.underProbe() {
+			w.task = p.nextProbe(w)
+		}
 		return
 	}
-	var compare *chunk
-	if p.decided {
-		compare = p.find(func(c *chunk) bool { return c.state == unknown })
-	}
+	compare := p.find(func(c *chunk) bool { return c.state == unknown })
 	check := p.find(func(c *chunk) bool { return c.state == written })
 	c := check
 	if compare != nil && (check == nil || !p.backlog()) {
@@ -165,27 +186,43 @@ func (p *Plan) assignRead(w *worker) {
 	if c == nil {
 		return
 	}
-	w.chunks = p.together(c)
-	w.task = &Task{ID: p.id(), Verb: Hash, Offset: c.Offset, Length: c.Size, Count: len(w.chunks)}
+	w.units = p.units(p.alike(c))
+	t := &Task{ID: p.id(), Verb: Hash}
 	next := comparing
 	if c.state == written {
 		next = checking
 	}
-	for _, c := range w.chunks {
-		p.set(c, next)
+	for _, u := range w.units {
+		t.Units = append(t.Units, rangesOf(u))
+		for _, c := range u {
+			t.Argument += c.Size
+			p.set(c, next)
+		}
 	}
+	w.task = t
 }
 
-// together returns c and the chunks behind it that are to be read for the same
+// underProbe says whether a reader has probes.
+func (p *Plan) underProbe() bool {
+	for _, w := range p.workers {
+		if len(w.probes) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// alike returns c and the chunks behind it that are to be read for the same
 // reason, up to one extent: every task costs the board a request and a few
 // processes.
-func (p *Plan) together(c *chunk) []*chunk {
+func (p *Plan) alike(c *chunk) []*chunk {
 	chunks := []*chunk{c}
-	bytes := c.Size
+	bytes, ranges := c.Size, len(c.ranges)
 	for i := c.index + 1; i < len(p.chunks); i++ {
 		o := &p.chunks[i]
 		bytes += o.Size
-		if o.state != c.state || o.Size != c.Size || o.Offset != p.chunks[i-1].Offset+c.Size || bytes > p.extent(Hash) {
+		ranges += len(o.ranges)
+		if o.state != c.state || ranges > maxRanges || bytes > p.extent(Hash) {
 			break
 		}
 		chunks = append(chunks, o)

@@ -1,9 +1,9 @@
 # Runs the tasks that the host hands out, until it says quit. The host decides;
 # this script reads, writes and reports. It needs nothing but a small busybox.
-# $1 device, $2 URL of the session, $3 dd input flags, $4 dd output flags,
-# then the names of the workers, which run side by side.
-device=$1 url=$2 in_flags=$3 out_flags=$4
-shift 4
+# $1 device, $2 URL of the session, $3 dd input flags, $4 dd output flags, $5 the
+# program that digests, then the names of the workers, which run side by side.
+device=$1 url=$2 in_flags=$3 out_flags=$4 digest=$5
+shift 5
 set -o pipefail
 mib=1048576
 
@@ -34,13 +34,24 @@ ask() {
 
 # Chunks that a block map cuts do not begin at a whole MiB. Where dd counts in
 # bytes, it still moves 1 MiB at a time; else in blocks that the offset allows.
-in_bytes= out_bytes=
+in_bytes= out_bytes= pipe_bytes=
 if dd if=/dev/null of=/dev/null iflag=skip_bytes,count_bytes oflag=seek_bytes 2>/dev/null; then
-	in_bytes=iflag=skip_bytes,count_bytes out_bytes=oflag=seek_bytes
+	in_bytes=iflag=skip_bytes,count_bytes out_bytes=oflag=seek_bytes pipe_bytes=,count_bytes
 fi
 block_at() {
 	block=$mib
 	while [ $(($1 % block)) -ne 0 ]; do block=$((block / 2)); done
+}
+
+# each_range calls $1 with offset and length of each range in $2, which has the
+# form offset:length+offset:length, and with "more" before the last.
+each_range() {
+	ranges=$2
+	while [ "$ranges" != "${ranges#*+}" ]; do
+		range=${ranges%%+*} ranges=${ranges#*+}
+		$1 "${range%:*}" "${range#*:}" more || return
+	done
+	$1 "${ranges%:*}" "${ranges#*:}" ""
 }
 
 # read_range prints $2 bytes of the device from offset $1. What is no whole number
@@ -51,69 +62,78 @@ read_range() {
 	if [ $block -eq $mib ] && [ $(($2 % mib)) -eq 0 ]; then
 		# Smaller blocks: the digest of one is computed while the next is read.
 		dd if="$device" bs=262144 skip=$(($1 / 262144)) count=$(($2 / 262144)) $in_flags 2>/dev/null
+	elif [ -n "$in_bytes" ] && [ $(($2 % 4096)) -eq 0 ]; then
+		dd if="$device" bs=262144 $in_bytes skip="$1" count="$2" $in_flags 2>/dev/null
 	elif [ -n "$in_bytes" ]; then
 		dd if="$device" bs=$mib $in_bytes skip="$1" count=$((($2 + 4095) / 4096 * 4096)) $in_flags 2>/dev/null |
 			{ head -c "$2" && cat >/dev/null; }
+	elif [ $(($2 % block)) -eq 0 ]; then
+		dd if="$device" bs=$block skip=$(($1 / block)) count=$(($2 / block)) $in_flags 2>/dev/null
 	else
 		dd if="$device" bs=$block skip=$(($1 / block)) count=$((($2 + block - 1) / block)) $in_flags 2>/dev/null |
 			{ head -c "$2" && cat >/dev/null; }
 	fi
 }
 
-# hash_chunks prints the digests of $3 chunks of $2 bytes from offset $1, each
-# with a comma behind it.
-hash_chunks() {
-	at=$1 left=$3
-	while [ "$left" -gt 0 ]; do
-		sum=$(read_range $at "$2" | sha256sum) || return
+# hash_units prints the digest of each unit in $1, which commas separate, with a
+# comma behind it.
+hash_units() {
+	units=$1,
+	while [ -n "$units" ]; do
+		unit=${units%%,*} units=${units#*,}
+		sum=$(each_range read_range "$unit" | $digest) || return
 		printf '%s,' "${sum%% *}"
-		at=$((at + $2)) left=$((left - 1))
 	done
 }
 
-# hash_pieces prints the digests of $1 bytes from each of the offsets in $2, which
-# commas separate.
-hash_pieces() {
-	offsets=$2,
-	while [ -n "$offsets" ]; do
-		hash_chunks "${offsets%%,*}" "$1" 1 || return
-		offsets=${offsets#*,}
-	done
-}
-
-# write_range copies standard input to offset $1 of the device; $2 is its
-# length. Direct I/O takes whole sectors only. Status 74 says that it was the
-# device that failed, and not what the data came from.
+# write_range copies the next $2 bytes of standard input to offset $1 of the device;
+# where $3 is empty, all that is left of it. Direct I/O takes whole sectors only. What
+# more is to follow is flushed with it. Status 74 says that it was the device that
+# failed, and not what the data came from.
 write_range() {
 	direct=$out_flags seek_flag=
 	[ $((($1 | $2) % 4096)) -eq 0 ] || direct=
 	block_at "$1"
 	at=$(($1 / block))
 	[ $block -eq $mib ] || [ -z "$out_bytes" ] || seek_flag=$out_bytes block=$mib at=$1
-	dd of="$device" bs=$block seek="$at" iflag=fullblock conv=notrunc,fsync $seek_flag $direct 2>&1 || return 74
+	if [ -z "$3" ]; then
+		dd of="$device" bs=$block seek="$at" iflag=fullblock conv=notrunc,fsync $seek_flag $direct 2>&1 || return 74
+	elif [ -n "$pipe_bytes" ]; then
+		dd of="$device" bs=$block seek="$at" count="$2" iflag=fullblock$pipe_bytes conv=notrunc $seek_flag $direct 2>&1 || return 74
+	else
+		write_blocks "$1" "$2"
+	fi
+}
+
+# write_blocks is write_range for a dd that counts in blocks only.
+write_blocks() {
+	at=$1 left=$2
+	while [ "$left" -gt 0 ]; do
+		block_at $at
+		while [ $block -gt "$left" ]; do block=$((block / 2)); done
+		count=$((left / block))
+		dd of="$device" bs=$block seek=$((at / block)) count=$count iflag=fullblock conv=notrunc $direct 2>&1 || return 74
+		at=$((at + count * block)) left=$((left - count * block))
+	done
 }
 
 worker() {
 	report=
 	while task=$(ask "$1" "$report"); do
 		set -- "$1" $task
-		# $2 number of the task, $3 verb, $4 offset, $5 length, $6 count
+		# $2 number of the task, $3 verb, $4 its argument, $5 where
 		said=
 		case $3 in
 		hash)
-			said=$(hash_chunks "$4" "$5" "$6")
-			status=$?
-			;;
-		probe)
-			said=$(hash_pieces "$5" "$4")
+			said=$(hash_units "$5")
 			status=$?
 			;;
 		write)
-			said=$(fetch "$url/data?task=$2" 900 | write_range "$4" "$5")
+			said=$(fetch "$url/data?task=$2" 900 | each_range write_range "$5")
 			status=$?
 			;;
 		zero)
-			said=$(head -c "$5" /dev/zero | write_range "$4" "$5")
+			said=$(head -c "$4" /dev/zero | each_range write_range "$5")
 			status=$?
 			;;
 		wait)
@@ -128,9 +148,9 @@ worker() {
 			;;
 		esac
 		case $3 in
-		hash | probe) ;;
+		hash) ;;
 		*)
-			[ $status -eq 0 ] || echo "task $2, $3 at $4: status $status: $said" >&2
+			[ $status -eq 0 ] || echo "task $2, $3 at $5: status $status: $said" >&2
 			said=
 			;;
 		esac

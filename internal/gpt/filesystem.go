@@ -25,7 +25,11 @@ var signatures = []signature{
 	{512, "LABELONE", "lvm2"},
 	{1024, "\xe2\xe1\xf5\xe0", "erofs"},
 	{1024, "\x10\x20\xf5\xf2", "f2fs"},
-	{4086, "SWAPSPACE2", "swap"},
+	{4086, "SWAPSPACE2", "swap"}, // at the end of the first page, whatever its size
+	{8182, "SWAPSPACE2", "swap"},
+	{16374, "SWAPSPACE2", "swap"},
+	{32758, "SWAPSPACE2", "swap"},
+	{65526, "SWAPSPACE2", "swap"},
 	{32769, "CD001", "iso9660"},
 	{65600, "_BHRfS_M", "btrfs"},
 }

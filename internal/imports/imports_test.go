@@ -18,15 +18,20 @@ const module = "github.com/dutflash/dutflash/"
 var rules = map[string]struct{ ours, modules []string }{
 	"uboot":   {ours: []string{"transport/console"}, modules: []string{"github.com/Netflix/go-expect"}},
 	"busybox": {ours: []string{"transport/console"}, modules: []string{"github.com/Netflix/go-expect"}},
-	"bundle": {modules: []string{
-		"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
-		"go.yaml.in/yaml/v3", "github.com/klauspost/compress", "golang.org/x/sys", "golang.org/x/sync",
-	}},
+	"bundle": {
+		ours: []string{"internal/registryauth", "internal/filelock"},
+		modules: []string{
+			"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
+			"go.yaml.in/yaml/v3", "github.com/klauspost/compress", "golang.org/x/sync",
+		},
+	},
 	"power":              {},
 	"power/tasmota":      {ours: []string{"power", "power/internal/web"}, modules: []string{"github.com/eclipse/paho.mqtt.golang"}},
 	"power/relay":        {ours: []string{"power"}, modules: []string{"go.bug.st/serial"}},
 	"power/gpio":         {ours: []string{"power"}, modules: []string{"github.com/warthog618/go-gpiocdev"}},
 	"power/snmp":         {ours: []string{"power"}, modules: []string{"github.com/gosnmp/gosnmp"}},
+	"power/redfish":      {ours: []string{"power", "power/internal/web"}},
+	"power/usbhub":       {ours: []string{"power"}, modules: []string{"golang.org/x/sys"}},
 	"power/internal/web": {ours: []string{"power"}, modules: []string{"github.com/icholy/digest"}},
 	"transport/console": {modules: []string{
 		"github.com/Netflix/go-expect", "github.com/creack/pty", "golang.org/x/term", "golang.org/x/sys",
@@ -35,12 +40,14 @@ var rules = map[string]struct{ ours, modules []string }{
 	"transport/tftp":   {modules: []string{"github.com/pin/tftp/v3"}},
 	"transport/httpd":  {},
 	"transport/image": {
-		ours: []string{"internal/xz", "internal/gpt"},
+		ours: []string{"internal/xz", "internal/gpt", "internal/registryauth"},
 		modules: []string{
 			"github.com/klauspost/compress", "github.com/pierrec/lz4/v4", "github.com/ulikunitz/xz",
 			"oras.land/oras-go/v2", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec", "golang.org/x/sys",
 		},
 	},
+	"internal/registryauth": {modules: []string{"oras.land/oras-go/v2"}},
+	"internal/filelock":     {modules: []string{"golang.org/x/sys"}},
 	"flasher": {
 		ours: []string{
 			"uboot", "busybox", "bundle", "power",
@@ -54,7 +61,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
 		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/manual", "power/qemu",
-			"power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/ykush", "transport/image", "transport/serial", "uboot"},
+			"power/redfish", "power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/usbhub", "power/ykush", "transport/image", "transport/serial", "uboot"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 	"flasher/cli": {

@@ -14,6 +14,10 @@ import (
 const (
 	headerSize = 12 // of a stream header and of a stream footer
 	maxVLI     = math.MaxInt64
+
+	// The flags of a block header that say which sizes it has.
+	hasCompressed   = 0x40
+	hasUncompressed = 0x80
 )
 
 var (
@@ -129,7 +133,7 @@ func parseBlockHeader(b []byte) (blockHeader, error) {
 		return v, err
 	}
 	var err error
-	if flags&0x40 != 0 {
+	if flags&hasCompressed != 0 {
 		if h.compressed, err = number("compressed size"); err != nil {
 			return h, err
 		}
@@ -137,7 +141,7 @@ func parseBlockHeader(b []byte) (blockHeader, error) {
 			return h, corrupt("the block header says that its data has %d bytes", h.compressed)
 		}
 	}
-	if flags&0x80 != 0 {
+	if flags&hasUncompressed != 0 {
 		if h.uncompressed, err = number("uncompressed size"); err != nil {
 			return h, err
 		}

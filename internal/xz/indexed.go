@@ -27,14 +27,55 @@ func NewReaderAt(r io.ReaderAt, size int64, opts Options) (io.ReadCloser, error)
 	if err != nil {
 		return nil, fmt.Errorf("xz: stream header: %w", truncated(err))
 	}
+	f, err := findStreams(r, size, opts)
+	if err != nil {
+		return nil, err
+	}
+	return newReader(opts, f), nil
+}
+
+// IndexHelps says whether [NewReaderAt] decodes the file of the given size in r
+// at the same time where [NewReader] would not: it has several blocks, and the
+// headers of some do not tell their sizes, as with xz -T1 --block-size. It
+// reads the indexes and the header of one block of each stream. It is false
+// where they cannot be read or are damaged, which NewReader finds with the
+// place where it is.
+func IndexHelps(r io.ReaderAt, size int64, opts Options) bool {
+	opts, err := opts.withDefaults()
+	if err != nil {
+		return false
+	}
+	f, err := findStreams(r, size, opts)
+	if err != nil || f.blocks < 2 {
+		return false
+	}
+	for _, s := range f.streams {
+		if len(s.blocks) == 0 {
+			continue
+		}
+		// The size of the block header, then its flags.
+		var b [2]byte
+		if err := f.readAt(b[:], s.start+headerSize); err != nil {
+			return false
+		}
+		if b[1]&hasCompressed == 0 || b[1]&hasUncompressed == 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// findStreams reads the indexes of a file from its end to its start.
+func findStreams(r io.ReaderAt, size int64, opts Options) (*indexFeeder, error) {
 	f := &indexFeeder{r: r, limit: opts.MemoryLimit}
 	for end := size; end > 0; {
+		var err error
 		if end, err = f.streamBefore(end, end == size); err != nil {
 			return nil, err
 		}
 	}
 	slices.Reverse(f.streams)
-	return newReader(opts, f), nil
+	return f, nil
 }
 
 // record is a block as an index lists it.

@@ -54,7 +54,7 @@ func (o Options) plan(h *blockHeader, uncompressed, queued int64, alone bool) (p
 		p.inFlight = 2
 	case fit >= 2:
 		p.window = full
-		p.inFlight = min(fit, max(int64(o.Workers)+1, smallBlocks/each))
+		p.inFlight = min(fit, max(int64(o.Workers), smallBlocks/each))
 	default:
 		p.window = min(full, max(least, o.MemoryLimit/2-p.history-queued-inputSize))
 		p.inFlight = 2

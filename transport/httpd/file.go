@@ -18,7 +18,7 @@ const piece = 64 << 10
 // must allow concurrent ReadAt and stay readable until Close or until the
 // requests that began before Remove have ended. Where content fails or ends
 // early the connection is cut, so that the client sees a short body.
-func (s *Server) File(name string, content io.ReaderAt, size int64) (path string) {
+func (s *Session) File(name string, content io.ReaderAt, size int64) (path string) {
 	return s.Handle(name, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -75,7 +75,7 @@ func (f *source) Read(p []byte) (int, error) {
 // sendfile would take the whole file in one step, without a count.
 type counted struct {
 	http.ResponseWriter
-	s      *Server
+	s      *Session
 	ctl    *http.ResponseController
 	ev     Event
 	status int

@@ -80,3 +80,49 @@ func TestBmapBesideTheImage(t *testing.T) {
 		})
 	}
 }
+
+// TestBadMapBesideTheImage: a map that is there and not good is no reason to go
+// on without it.
+func TestBadMapBesideTheImage(t *testing.T) {
+	tool := testtool.Need(t, "bmaptool", "apt-get install bmap-tools")
+	dir := t.TempDir()
+	raw := rawImage(mib)
+	if err := os.WriteFile(filepath.Join(dir, "i.raw"), raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good, err := exec.Command(tool, "create", filepath.Join(dir, "i.raw")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer srv.Close()
+	other := bytes.Clone(raw)
+	other[mib-1] ^= 1
+	for name, tc := range map[string]struct {
+		raw, bmap []byte
+		want      error
+	}{
+		"good":             {raw, good, nil},
+		"another image":    {other, good, image.ErrChecksum},
+		"map was changed":  {raw, bytes.Replace(good, []byte("</BlockMap>"), []byte(" </BlockMap>"), 1), image.ErrChecksum},
+		"map is cut":       {raw, good[:len(good)-20], image.ErrCorrupt},
+		"version is later": {raw, bytes.Replace(good, []byte(`version="2.0"`), []byte(`version="9.0"`), 1), image.ErrUnsupportedFormat},
+		"no map at all":    {raw, []byte("<html>not found</html>"), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := errors.Join(os.WriteFile(filepath.Join(dir, "i.raw"), tc.raw, 0o600),
+				os.WriteFile(filepath.Join(dir, "i.raw.bmap"), tc.bmap, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			for _, ref := range []string{filepath.Join(dir, "i.raw"), srv.URL + "/i.raw"} {
+				p, err := prepare(t, open(t, ref), image.WithCacheDir(t.TempDir()))
+				if !errors.Is(err, tc.want) {
+					t.Errorf("%s: got %v, want %v", ref, err, tc.want)
+				}
+				if mapped := err == nil && p.Mapped() != nil; mapped != (name == "good") {
+					t.Errorf("%s: mapped %v", ref, p.Mapped())
+				}
+			}
+		})
+	}
+}

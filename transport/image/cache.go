@@ -23,7 +23,9 @@ import (
 //	                 the digest of the source and the chunk size
 //	ID.lock          held shared by everybody who uses ID.img
 //	refs/HASH        ID of the source whose identity has this hash
-//	part-RANDOM.img  being prepared, by whoever holds part-RANDOM.lock
+//	ID.map           what is known about a raw local file, whose bytes stay in it
+//	part-KEY.img     being prepared, by whoever holds part-KEY.lock; KEY is a
+//	                 hash of the source's identity, or random where it has none
 //
 // A .json appears last and goes first, so that nothing half is ever found.
 type cache struct {
@@ -86,32 +88,12 @@ func (c *cache) lenient(l *fileLock, err error) (*fileLock, error) {
 	return l, err
 }
 
-// sweep removes what crashed processes left, unless somebody is busy.
-func (c *cache) sweep() {
-	parts, _ := filepath.Glob(c.path("part-*.lock"))
-	if len(parts) == 0 || c.noLocks {
-		return
-	}
-	g, err := tryLock(c.path("lock"), true)
-	if err != nil {
-		return
-	}
-	defer g.unlock()
-	for _, p := range parts {
-		if l, err := tryLock(p, true); err == nil {
-			os.Remove(strings.TrimSuffix(p, ".lock") + ".img")
-			l.unlock()
-			os.Remove(p)
-			c.log.Info("removed an unfinished image of a process that is gone", "file", p)
-		}
-	}
-}
-
 // part is an image that is being prepared.
 type part struct {
-	file *os.File
-	path string
-	lock *fileLock
+	file    *os.File
+	path    string
+	lock    *fileLock
+	removed bool
 }
 
 func (c *cache) create(ctx context.Context) (*part, error) {
@@ -130,19 +112,14 @@ func (c *cache) create(ctx context.Context) (*part, error) {
 		os.Remove(p.path)
 		return nil, err
 	}
-	if err := makeSparse(f); err != nil {
-		c.log.Warn("the cache's file system has no sparse files: zeros take room", "dir", c.dir, "err", err)
-	}
+	c.sparse(f)
 	return p, nil
 }
 
-func (p *part) lockPath() string { return strings.TrimSuffix(p.path, ".img") + ".lock" }
-
-// remove ends p. Its file is closed by whoever reads it.
-func (p *part) remove() {
-	p.lock.unlock()
-	os.Remove(p.path)
-	os.Remove(p.lockPath())
+func (c *cache) sparse(f *os.File) {
+	if err := makeSparse(f); err != nil {
+		c.log.Warn("the cache's file system has no sparse files: zeros take room", "dir", c.dir, "err", err)
+	}
 }
 
 func refName(identity string) string {
@@ -209,6 +186,11 @@ func readMeta(path string) (*meta, error) {
 	}
 	if m.Version != metaVersion || int64(len(m.Chunks)) != count {
 		return nil, fmt.Errorf("%s is of version %d and has %d chunks", path, m.Version, len(m.Chunks))
+	}
+	for _, sum := range m.Chunks {
+		if b, err := hex.DecodeString(sum); err != nil || len(b) != 0 && len(b) != sha256.Size {
+			return nil, fmt.Errorf("%s has the malformed digest %q", path, sum)
+		}
 	}
 	return m, nil
 }
@@ -280,6 +262,8 @@ func (c *cache) evict(limit int64) {
 		return
 	}
 	defer g.unlock()
+	c.clean()
+	c.evictMaps()
 	type item struct {
 		id   string
 		used time.Time
@@ -326,17 +310,21 @@ func (c *cache) drop(id string) bool {
 	l.unlock()
 	os.Remove(c.path(id + ".lock"))
 	sha, _, _ := strings.Cut(id, "-")
+	c.dropRefs(sha)
+	return true
+}
+
+// dropRefs removes the refs that lead to something that is gone.
+func (c *cache) dropRefs(to string) {
 	refs, _ := filepath.Glob(c.path(filepath.Join("refs", "*")))
 	for _, r := range refs {
-		if b, err := os.ReadFile(r); err == nil && string(b) == sha {
+		if b, err := os.ReadFile(r); err == nil && string(b) == to {
 			os.Remove(r)
 		}
 	}
-	return true
 }
 
 // forget removes the .json of an entry that turned out to be damaged.
 func (c *cache) forget(e *entry) {
 	os.Remove(strings.TrimSuffix(e.path, ".img") + ".json")
-	e.lock.unlock()
 }

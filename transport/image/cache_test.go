@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/dutflash/dutflash/transport/image"
@@ -54,7 +55,7 @@ func TestEvictionSparesWhatAProcessUses(t *testing.T) {
 	file := func(i int) string {
 		b := rawImage(2 * mib)
 		b[0] = byte(i)
-		return writeFile(t, fmt.Sprint(i), b)
+		return writeFile(t, fmt.Sprint(i), gzipped(b))
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestHoldInAnotherProcess$")
 	child.Env = append(os.Environ(), childEnv+"="+cache, childEnv+"_IMAGE="+file(0))
@@ -104,17 +105,20 @@ func TestLeftoversOfACrashAreRemoved(t *testing.T) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, n := range []string{"part-1.img", "part-1.lock"} {
+	half := strings.Repeat("ab", 32) + "-4194304.img" // moved, and then the power went
+	for _, n := range []string{"part-1.img", "part-1.lock", "tmp-1", half} {
 		if err := os.WriteFile(filepath.Join(dir, n), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p, err := prepare(t, open(t, writeFile(t, "i", rawImage(mib))), image.WithCacheDir(cache))
+	p, err := prepare(t, open(t, writeFile(t, "i", gzipped(rawImage(mib)))), image.WithCacheDir(cache))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	if left, _ := filepath.Glob(filepath.Join(dir, "part-*")); len(left) != 0 {
-		t.Errorf("still there: %v", left)
+	for _, pattern := range []string{"part-*", "tmp-*", half} {
+		if left, _ := filepath.Glob(filepath.Join(dir, pattern)); len(left) != 0 {
+			t.Errorf("still there: %v", left)
+		}
 	}
 }

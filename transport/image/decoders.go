@@ -1,8 +1,6 @@
 package image
 
 import (
-	"bufio"
-	"compress/bzip2"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +16,16 @@ import (
 func (s *stage) open(c *readerConfig) error {
 	switch s.format {
 	case FormatXZ:
-		r, err := xz.NewReader(s.buf, xz.Options{Workers: c.workers, MemoryLimit: c.memory})
+		r, err := s.openXZ(c.file, xz.Options{Workers: c.workers, MemoryLimit: c.memory})
 		if err != nil {
 			return err
 		}
 		s.Reader, s.close = r, r.Close
 	case FormatLZMA:
+		// The properties byte is (pb*5 + lp)*9 + lc, and liblzma bounds lc + lp.
+		if b, err := s.buf.Peek(1); err == nil && b[0]%9+b[0]/9%5 > 4 {
+			return fmt.Errorf("%w: lzma with lc + lp of %d, and xz takes no more than 4", ErrUnsupportedFormat, b[0]%9+b[0]/9%5)
+		}
 		r, err := xz.NewLZMAReader(s.buf, xz.Options{Workers: c.workers, MemoryLimit: c.memory})
 		if err != nil {
 			return err
@@ -35,10 +37,9 @@ func (s *stage) open(c *readerConfig) error {
 			return unexpected(err)
 		}
 		r.Multistream(false)
-		s.Reader = &gzipMembers{r: r, in: s.buf}
+		s.Reader = &gzipMembers{r: r, in: s.buf, warn: c.warn}
 	case FormatBzip2:
-		in := &lastBytes{Reader: s.buf}
-		s.Reader = &bzip2Padded{r: bzip2.NewReader(in), in: in}
+		s.Reader = newBzip2(s.buf, c.warn)
 	case FormatZstd:
 		r, err := zstd.NewReader(s.buf, zstd.WithDecoderConcurrency(c.workers), zstd.WithDecoderLowmem(true),
 			zstd.WithDecoderMaxWindow(uint64(c.memory)), zstd.WithDecoderMaxMemory(1<<63))
@@ -50,11 +51,21 @@ func (s *stage) open(c *readerConfig) error {
 		r := lz4.NewReader(&lz4Frames{r: s.buf})
 		s.Reader = r
 	case FormatSparse:
-		return s.openSparse()
+		return s.openSparse(c.warn)
 	default:
 		return fmt.Errorf("%w: no decoder for %s", ErrUnsupportedFormat, s.format)
 	}
 	return nil
+}
+
+// openXZ reads a file by its index where only that allows to decode its blocks
+// at the same time.
+func (s *stage) openXZ(file *randomAccess, opts xz.Options) (io.ReadCloser, error) {
+	if file == nil || !xz.IndexHelps(file.r, file.size, opts) {
+		return xz.NewReader(s.buf, opts)
+	}
+	s.file = file
+	return xz.NewReaderAt(file, file.size, opts)
 }
 
 // classify gives the error of a decoder one of our sentinels.
@@ -83,96 +94,4 @@ func unexpected(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-var errTrailing = errors.New("something else follows the end of the compressed data")
-
-// onlyZeros reads to the end and returns io.EOF where there are only zero
-// bytes, which tapes and partitions are padded with.
-func onlyZeros(r *bufio.Reader) error {
-	for {
-		b, err := r.Peek(1)
-		if err != nil {
-			return err
-		}
-		if b[0] != 0 {
-			return errTrailing
-		}
-		b, _ = r.Peek(r.Buffered())
-		n := 0
-		for n < len(b) && b[n] == 0 {
-			n++
-		}
-		r.Discard(n)
-	}
-}
-
-// gzipMembers reads concatenated members and padding as gzip -dc does.
-type gzipMembers struct {
-	r  *gzip.Reader
-	in *bufio.Reader
-}
-
-func (g *gzipMembers) Read(p []byte) (int, error) {
-	for {
-		n, err := g.r.Read(p)
-		if n > 0 && err == io.EOF {
-			return n, nil // the next Read finds the end again
-		}
-		if err != io.EOF {
-			return n, err
-		}
-		magic, err := g.in.Peek(2)
-		if len(magic) == 2 && magic[0] == 0x1f && magic[1] == 0x8b {
-			if err := g.r.Reset(g.in); err != nil {
-				return 0, unexpected(err)
-			}
-			g.r.Multistream(false)
-			continue
-		}
-		if err != nil && err != io.EOF {
-			return 0, err
-		}
-		if len(magic) == 1 && magic[0] == 0x1f {
-			return 0, io.ErrUnexpectedEOF
-		}
-		return 0, onlyZeros(g.in)
-	}
-}
-
-// lastBytes remembers the two bytes that were read last.
-type lastBytes struct {
-	*bufio.Reader
-	last [2]byte
-	n    int64
-}
-
-func (l *lastBytes) ReadByte() (byte, error) {
-	b, err := l.Reader.ReadByte()
-	if err == nil {
-		l.last[0], l.last[1] = l.last[1], b
-		l.n++
-	}
-	return b, err
-}
-
-// bzip2Padded forgives zeros after the last stream, as bzip2 -dc does.
-type bzip2Padded struct {
-	r  io.Reader
-	in *lastBytes
-}
-
-// continuation is what compress/bzip2 says when something that is not a bzip2
-// stream follows one; it has read two bytes of it then.
-const continuation = bzip2.StructuralError("bad magic value in continuation file")
-
-func (b *bzip2Padded) Read(p []byte) (int, error) {
-	n, err := b.r.Read(p)
-	if err == continuation {
-		err = errTrailing
-		if b.in.last == [2]byte{} {
-			err = onlyZeros(b.in.Reader)
-		}
-	}
-	return n, err
 }

@@ -19,7 +19,7 @@ func TestFullDisk(t *testing.T) {
 		t.Skipf("a tmpfs cannot be mounted here: %v; allow CAP_SYS_ADMIN", err)
 	}
 	t.Cleanup(func() { syscall.Unmount(dir, 0) })
-	path := writeFile(t, "i.raw", rawImage(6*mib))
+	path := writeFile(t, "i.raw.gz", gzipped(rawImage(6*mib)))
 	p, err := prepare(t, open(t, path), image.WithCacheDir(dir))
 	if !errors.Is(err, image.ErrNoSpace) {
 		t.Errorf("got %v", err)
@@ -34,7 +34,7 @@ func TestPreparedImageIsSparse(t *testing.T) {
 	cache := t.TempDir()
 	raw := make([]byte, 32*mib)
 	copy(raw[10*mib:], rawImage(mib))
-	if _, err := prepare(t, open(t, writeFile(t, "i.raw", raw)), image.WithCacheDir(cache)); err != nil {
+	if _, err := prepare(t, open(t, writeFile(t, "i.raw.gz", gzipped(raw))), image.WithCacheDir(cache)); err != nil {
 		t.Fatal(err)
 	}
 	files, _ := filepath.Glob(filepath.Join(cache, "images", "*.img"))

@@ -10,6 +10,10 @@
 // prepared. The next Prepare of the same source finds it in the cache and only
 // verifies it.
 //
+// A raw local file is not copied: it is read where it is, only its digests are
+// kept, and each chunk is compared with its digest whenever it is read. Bytes
+// that somebody changed meanwhile are [ErrChanged] and never given out.
+//
 // [NewReader] is the decompressor alone, [Stream] reads an image once without
 // any disk, and [Inspect] tells a person what is in a file.
 package image

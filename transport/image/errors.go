@@ -32,8 +32,9 @@ var (
 	ErrUnauthorized = errors.New("access to the image denied")
 	// ErrUnreachable: the server cannot be reached, or keeps failing.
 	ErrUnreachable = errors.New("image server unreachable")
-	// ErrChanged: the source changed while it was being read.
-	ErrChanged = errors.New("image changed while it was being read")
+	// ErrChanged: the source changed while it was being read, or a raw local
+	// file since it was prepared.
+	ErrChanged = errors.New("image changed while it was being used")
 	// ErrAmbiguous: an OCI artefact has several files that could be meant; the
 	// message lists them.
 	ErrAmbiguous = errors.New("several files could be the image")

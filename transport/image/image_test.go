@@ -2,6 +2,7 @@ package image_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -38,6 +39,15 @@ func rawImage(size int) []byte {
 		off += n
 	}
 	return b
+}
+
+// gzipped compresses b for tests that any format does for.
+func gzipped(b []byte) []byte {
+	var out bytes.Buffer
+	w, _ := gzip.NewWriterLevel(&out, gzip.BestSpeed)
+	w.Write(b)
+	w.Close()
+	return out.Bytes()
 }
 
 // packer is a foreign program that makes one of the formats.

@@ -69,7 +69,7 @@ func Inspect(ctx context.Context, src Source, opts ...PrepareOption) (*Report, e
 	}
 	in.finish()
 	r := &Report{Name: s.info.Name, SourceSize: s.SourceSize(), Formats: s.Formats(), RawSize: in.off, ZeroBytes: in.zero,
-		SourceSHA256: s.SourceSHA256(), SHA256: s.SHA256(), Problems: in.problems}
+		SourceSHA256: s.SourceSHA256(), SHA256: s.SHA256(), Problems: append(s.Warnings(), in.problems...)}
 	if in.table == nil {
 		r.FileSystem = gpt.FileSystem(in.head)
 		return r, nil

@@ -26,6 +26,8 @@ const (
 	lz4Magic       = 0x184d2204
 	lz4LegacyMagic = 0x184c2102
 	lz4Skippable   = 0x184d2a50
+	// The most that 8 MiB can take; what is more is no size but a magic number.
+	lz4LegacyBound = 8<<20 + 8<<20/255 + 16
 )
 
 // Read implements io.Reader.
@@ -75,10 +77,7 @@ func (f *lz4Frames) magic() error {
 		return err
 	}
 	if len(b) < 4 {
-		if err = onlyZeros(f.r); err == errTrailing {
-			err = io.ErrUnexpectedEOF
-		}
-		return err
+		return io.ErrUnexpectedEOF
 	}
 	switch m := binary.LittleEndian.Uint32(b); {
 	case m == lz4Magic:
@@ -101,7 +100,7 @@ func (f *lz4Frames) magic() error {
 		}
 		return nil // the decoder need not see it
 	}
-	return onlyZeros(f.r)
+	return errTrailing
 }
 
 func (f *lz4Frames) descriptor() error {
@@ -159,11 +158,11 @@ func (f *lz4Frames) legacyBlock() error {
 		return io.ErrUnexpectedEOF
 	}
 	size := binary.LittleEndian.Uint32(b)
-	if size == lz4Magic || size == lz4LegacyMagic || size&^0xf == lz4Skippable {
-		return f.magic()
+	if size == 0 {
+		return errors.New("a legacy block of no bytes")
 	}
-	if size > 16<<20 {
-		return errors.New("a legacy block of more than 16 MiB")
+	if size > lz4LegacyBound {
+		return f.magic()
 	}
 	if _, err := f.take(4); err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"path"
 	"strings"
@@ -22,6 +21,8 @@ import (
 	"oras.land/oras-go/v2/registry/remote/auth"
 	"oras.land/oras-go/v2/registry/remote/errcode"
 	"oras.land/oras-go/v2/registry/remote/retry"
+
+	"github.com/dutflash/dutflash/internal/registryauth"
 )
 
 // ociSource is a file in a registry: the layer of an artefact, or a disk image
@@ -45,7 +46,10 @@ func newOCISource(text string, c *sourceConfig) (Source, error) {
 	if ref.Reference == "" {
 		ref.Reference = "latest"
 	}
-	cred, err := credential(ref, c)
+	cred, err := registryauth.Find(ref.Registry, c.user, c.pass)
+	if errors.Is(err, registryauth.ErrHalf) {
+		err = fmt.Errorf("%w: %w", ErrUnauthorized, err)
+	}
 	return &ociSource{ref: ref, c: c, cred: cred}, err
 }
 
@@ -65,12 +69,7 @@ func (s *ociSource) repository() (*remote.Repository, func()) {
 		}}}
 	client.SetUserAgent("dutflash")
 	repo := &remote.Repository{Client: client, Reference: s.ref, MaxMetadataBytes: maxManifest}
-	host, _, err := net.SplitHostPort(s.ref.Registry)
-	if err != nil {
-		host = s.ref.Registry
-	}
-	ip := net.ParseIP(host)
-	repo.PlainHTTP = host == "localhost" || ip != nil && ip.IsLoopback()
+	repo.PlainHTTP = registryauth.Loopback(s.ref.Registry)
 	if s.c.plainHTTP != nil {
 		repo.PlainHTTP = *s.c.plainHTTP
 	}

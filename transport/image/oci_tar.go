@@ -98,12 +98,21 @@ func (m *member) Read(p []byte) (int, error) {
 }
 
 func (m *member) finish() error {
-	second, _, err := m.next()
-	if err == nil {
-		return fmt.Errorf("%w: the layer of %s has %s and %s", ErrAmbiguous, m.ref, m.name, second)
+	found := []string{m.name}
+	for {
+		name, _, err := m.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if found = append(found, name); len(found) > 20 {
+			break
+		}
 	}
-	if err != io.EOF {
-		return err
+	if len(found) > 1 {
+		return fmt.Errorf("%w: the layer of %s has %s", ErrAmbiguous, m.ref, strings.Join(found, ", "))
 	}
 	if _, err := io.Copy(io.Discard, m.rd); err != nil { // padding of the archive
 		return err

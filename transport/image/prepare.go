@@ -2,15 +2,11 @@ package image
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
-	"slices"
-	"sync/atomic"
 )
 
 // run does the work of Prepare.
@@ -42,19 +38,50 @@ func (p *Prepared) prepare(ctx context.Context, info Info, want string) error {
 	if err != nil {
 		return err
 	}
-	if info.Identity != "" || info.SHA256 != "" {
-		e, err := cache.find(ctx, info.Identity, info.SHA256, p.c.chunk)
+	if l, err := openLocal(ctx, p.src, info); err != nil {
+		return err
+	} else if l != nil {
+		if l.raw() {
+			return p.inPlace(ctx, cache, l, info, want)
+		}
+		l.file.Close()
+	}
+	key := flightKey(info, p.c.chunk)
+	for {
+		if ok, err := p.find(ctx, cache, info, want); ok || err != nil {
+			return err
+		}
+		part, err := cache.claim(ctx, key)
 		if err != nil {
 			return err
 		}
-		if e != nil {
-			ok, err := p.fromCache(ctx, cache, e, want)
-			if ok || err != nil {
+		if part == nil {
+			if ok, err := p.follow(ctx, cache, key, info, want); ok || err != nil {
 				return err
 			}
+			continue
 		}
+		// It may have been finished while it was being claimed.
+		e, err := cache.find(ctx, info.Identity, info.SHA256, p.c.chunk)
+		if err == nil && e == nil {
+			return p.fromSource(ctx, cache, part, info, want)
+		}
+		part.file.Close()
+		part.remove()
+		if err != nil {
+			return err
+		}
+		e.lock.unlock()
 	}
-	return p.fromSource(ctx, cache, info, want)
+}
+
+// find takes the image from the cache, if it is there.
+func (p *Prepared) find(ctx context.Context, cache *cache, info Info, want string) (bool, error) {
+	e, err := cache.find(ctx, info.Identity, info.SHA256, p.c.chunk)
+	if e == nil || err != nil {
+		return false, err
+	}
+	return p.fromCache(ctx, cache, e, want)
 }
 
 // fromCache verifies an entry and adopts it. It returns false where the entry
@@ -64,6 +91,7 @@ func (p *Prepared) fromCache(ctx context.Context, cache *cache, e *entry, want s
 	f, err := os.Open(e.path)
 	if err != nil {
 		cache.forget(e)
+		e.lock.unlock()
 		return false, nil
 	}
 	p.files.Lock()
@@ -105,12 +133,8 @@ func (p *Prepared) fromCache(ctx context.Context, cache *cache, e *entry, want s
 // damaged drops an entry of the cache; the caller starts anew.
 func (p *Prepared) damaged(cache *cache, e *entry, why error) error {
 	p.c.log.Warn("a cached image is damaged, it is prepared anew", "file", e.path, "err", why)
-	p.files.Lock()
-	defer p.files.Unlock()
-	p.file.Close()
-	p.file, p.entry = nil, nil
-	p.change(func() { p.avail, p.size = 0, -1 })
 	cache.forget(e)
+	p.reset()
 	return nil
 }
 
@@ -128,75 +152,11 @@ func (p *Prepared) finish(s *sink, m *meta) {
 	})
 }
 
-func wrongSum(want, got string) error {
-	return fmt.Errorf("%w: the SHA-256 of the file as stored is %s, not %s", ErrChecksum, got, want)
-}
-
 func tooLarge(limit int64) error {
 	return fmt.Errorf("%w: more than %d raw bytes, the limit that WithMaxSize sets", ErrTooLarge, limit)
 }
 
-// stored computes the digest of a file as it is read.
-type stored struct {
-	r   io.Reader
-	sum hash.Hash
-	n   atomic.Int64
-}
-
-func (s *stored) Read(b []byte) (int, error) {
-	n, err := s.r.Read(b)
-	s.sum.Write(b[:n])
-	s.n.Add(int64(n))
-	return n, err
-}
-
-func (s *stored) hex() string { return hex.EncodeToString(s.sum.Sum(nil)) }
-
-// decode reads a source through all of its formats into use, and verifies the
-// digest of the file as stored.
-func decode(ctx context.Context, src Source, info Info, c *prepareConfig, want string, use func(*Reader, *stored) error) (*stored, error) {
-	rc, err := src.Open(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer rc.Close()
-	in := &stored{r: rc, sum: sha256.New()}
-	rd, err := NewReader(in, append(slices.Clone(c.reader), DecodeName(info.Name))...)
-	if err == nil {
-		err = use(rd, in)
-	}
-	// Where data is damaged, a digest may tell that it is the file's fault.
-	damaged := errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated)
-	final := err != nil && (!damaged || want == "" && info.SHA256 == "")
-	if final {
-		rc.Close() // a Read that waits for the source would hold up rd.Close
-	}
-	if rd != nil {
-		rd.Close()
-	}
-	if final {
-		return nil, err
-	}
-	// What the decoder had no use for belongs to the digest.
-	if _, more := io.Copy(io.Discard, in); more != nil {
-		return nil, errors.Join(err, more)
-	}
-	if info.Size >= 0 && in.n.Load() != info.Size {
-		return nil, errors.Join(fmt.Errorf("%w: the file had %d bytes and %d were read", ErrChanged, info.Size, in.n.Load()), err)
-	}
-	for _, w := range []string{want, info.SHA256} {
-		if w != "" && in.hex() != w {
-			return nil, errors.Join(wrongSum(w, in.hex()), err)
-		}
-	}
-	return in, err
-}
-
-func (p *Prepared) fromSource(ctx context.Context, cache *cache, info Info, want string) error {
-	part, err := cache.create(ctx)
-	if err != nil {
-		return err
-	}
+func (p *Prepared) fromSource(ctx context.Context, cache *cache, part *part, info Info, want string) error {
 	p.files.Lock()
 	p.file, p.part = part.file, part
 	p.files.Unlock()
@@ -213,7 +173,7 @@ func (p *Prepared) fromSource(ctx context.Context, cache *cache, info Info, want
 				p.size = info.Size // what is raw has the size of the file
 			}
 		})
-		s.read = &in.n
+		s.read = in.position
 		s.out, s.dir = part.file, cache.dir
 		mapped := s.verifyBmap(p.blocks)
 		var err error
@@ -228,17 +188,7 @@ func (p *Prepared) fromSource(ctx context.Context, cache *cache, info Info, want
 	if err := part.file.Sync(); err != nil {
 		return diskError(err, cache.dir)
 	}
-	m := &meta{
-		Version: metaVersion, SourceSHA256: in.hex(), SourceSize: in.n.Load(), SHA256: hex.EncodeToString(s.raw.Sum(nil)),
-		Size: size, Data: s.data, ChunkSize: p.c.chunk, Formats: formats,
-	}
-	for _, c := range s.chunks {
-		sum := ""
-		if !c.Zero {
-			sum = hex.EncodeToString(c.SHA256[:])
-		}
-		m.Chunks = append(m.Chunks, sum)
-	}
+	m := newMeta(s, p.c.chunk, in.hex(), in.n.Load(), size, formats)
 	if err := p.publish(ctx, cache, m, info.Identity); err != nil {
 		return err
 	}

@@ -33,7 +33,9 @@ type Progress struct {
 	SourceBytes int64 // read of the file as stored
 	SourceSize  int64 // -1 if not known
 	RawBytes    int64 // of the raw image that are ready
-	Cached      bool  // found in the cache and only verified; SourceBytes is then 0
+	// Cached: found in the cache, or prepared by somebody else at the same time,
+	// and only verified; SourceBytes is then 0.
+	Cached bool
 }
 
 // DefaultMaxSize is the raw size that is too large to be an image for a board
@@ -185,6 +187,7 @@ func newPrepareConfig(opts []PrepareOption) (*prepareConfig, error) {
 			return nil, err
 		}
 	}
+	c.reader = append(c.reader, DecodeLogger(c.log))
 	return c, nil
 }
 

@@ -215,3 +215,31 @@ func TestCloseEndsEverything(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// TestReadAtWaitsAndFailsWithThePreparation cuts a source off while somebody
+// waits for bytes that then never come.
+func TestReadAtWaitsAndFailsWithThePreparation(t *testing.T) {
+	packed := gzipped(rawImage(6 * mib))
+	pr, pw := io.Pipe()
+	p, err := image.Prepare(t.Context(), image.FromReader("pipe", pr), image.WithCacheDir(t.TempDir()), image.WithChunkSize(mib))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	pw.Write(packed[:len(packed)/2])
+	if _, err := p.ReadAt(make([]byte, 1), 0); err != nil {
+		t.Error(err)
+	}
+	failed := make(chan error)
+	go func() {
+		_, err := p.ReadAt(make([]byte, 1), 5*mib)
+		failed <- err
+	}()
+	pw.Close()
+	if err := <-failed; !errors.Is(err, image.ErrTruncated) {
+		t.Errorf("who waited got %v", err)
+	}
+	if _, err := p.ReadAt(make([]byte, 1), 0); !errors.Is(err, image.ErrTruncated) {
+		t.Errorf("who comes later got %v", err)
+	}
+}

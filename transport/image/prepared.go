@@ -37,7 +37,7 @@ type Prepared struct {
 	sha       string
 	sourceSHA string
 	formats   []Format
-	chunks    []Chunk
+	chunks    []Chunk // up to avail
 	mapped    []Extent
 	done      bool
 	err       error
@@ -45,20 +45,31 @@ type Prepared struct {
 
 	blocks *bmap.Map // nil without; set before anything is read
 
-	files sync.RWMutex // held exclusively while file is exchanged
-	file  *os.File
-	part  *part  // while it is not in the cache
-	entry *entry // once it is
+	files    sync.RWMutex // held exclusively while file is exchanged
+	file     *os.File
+	part     *part         // while it is not in the cache
+	entry    *entry        // once it is
+	verified *verifiedFile // reads file where that is not in the cache
 }
 
 // Prepare starts to prepare an image in the background and returns at once;
 // what fails later is the error of Wait. The end of ctx ends the preparation.
 // The caller must Close the Prepared.
 //
+// A raw local file is used where it is; it must stay as it is until Close.
+// When its digests are known from the last time, and its path, size and time
+// are the same, it is not even read.
+//
+// The blocks of a local xz file are decoded on all cores also where only its
+// index tells where they are; of what comes in a stream, the headers must.
+//
 // A source that the cache knows, by its identity, is not read again: the cached
 // chunks are read and their digests compared, before anybody gets to see them,
-// and where one differs the image is prepared anew. Two processes that prepare
-// the same new source at the same time both do the work.
+// and where one differs the image is prepared anew. Where the same new source is
+// prepared several times at once, in this process or others with the same
+// cache, one does the work and the others follow it, chunk by chunk; when it
+// gives up, another one takes its place. Sources without an identity (standard
+// input, an fs.FS) are prepared by each for itself.
 func Prepare(ctx context.Context, src Source, opts ...PrepareOption) (*Prepared, error) {
 	c, err := newPrepareConfig(opts)
 	if err == nil && src == nil {
@@ -154,7 +165,8 @@ func (p *Prepared) Chunks() []Chunk {
 // ReadAt reads raw bytes. It blocks until they are there, the preparation
 // fails, or the Prepared is closed. What it returns before Wait has succeeded
 // can belong to an image that turns out to be damaged later on. At the end it
-// behaves as [io.ReaderAt] says.
+// behaves as [io.ReaderAt] says. Bytes of a raw local file that are no longer
+// what they were when it was prepared are [ErrChanged].
 func (p *Prepared) ReadAt(b []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, fail("read", "", fmt.Errorf("%w: offset %d", ErrInvalid, off))
@@ -174,7 +186,7 @@ func (p *Prepared) readNow(b []byte, off int64) (int, <-chan struct{}, error) {
 	p.files.RLock()
 	defer p.files.RUnlock()
 	p.mu.Lock()
-	avail, size, done, err, closed, changed := p.avail, p.size, p.done, p.err, p.closed, p.changed
+	avail, size, done, err, closed, changed, chunks := p.avail, p.size, p.done, p.err, p.closed, p.changed, p.chunks
 	p.mu.Unlock()
 	switch {
 	case closed:
@@ -192,8 +204,15 @@ func (p *Prepared) readNow(b []byte, off int64) (int, <-chan struct{}, error) {
 		}
 		return 0, changed, nil
 	}
+	if want > 0 && p.file == nil {
+		return 0, changed, nil // it failed, and why will be known in a moment
+	}
 	n, err := 0, error(nil)
-	if want > 0 {
+	switch {
+	case want == 0:
+	case p.verified != nil:
+		n, err = p.verified.readAt(b[:want], off, chunks, p.c.chunk)
+	default:
 		n, err = p.file.ReadAt(b[:want], off)
 	}
 	switch {
@@ -224,7 +243,7 @@ func (p *Prepared) release() {
 	defer p.files.Unlock()
 	if p.file != nil {
 		p.file.Close()
-		p.file = nil
+		p.file, p.verified = nil, nil
 	}
 	if p.part != nil {
 		p.part.remove()

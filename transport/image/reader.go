@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/dutflash/dutflash/transport/image/internal/sparse"
@@ -19,10 +20,13 @@ const maxLayers = 2
 // Close may be called at any time.
 //
 // The formats are told by magic number and undone one inside the other, up to
-// two. Concatenated members, skippable frames, and padding with zeros are read
-// as the C tools read them. Any other bytes after the end are [ErrCorrupt]:
-// gzip and bzip2 ignore them with a warning, but a damaged header of a further
-// member looks just the same, and ignoring it would make a short image.
+// two. Concatenated members, skippable frames, padding and anything else that
+// follows the data are handled as the C tools do: xz takes padding of a multiple
+// of four zeros, gzip takes any; gzip, bzip2 and simg2img ignore other bytes,
+// which Warnings then tells; xz, zstd and lz4 refuse them, which is [ErrCorrupt].
+// One thing is stricter: what differs by one bit from the header of a further
+// member of gzip or bzip2 is taken for a damaged one and not ignored, because
+// the image would be short.
 //
 // Data is good only when Read has returned io.EOF: checks follow what they are
 // about.
@@ -34,6 +38,9 @@ type Reader struct {
 	stages  []io.Closer
 	err     error
 	closed  atomic.Bool
+
+	mu       sync.Mutex
+	warnings []string
 }
 
 // NewReader reads the start of r, tells the formats, and returns a reader of
@@ -47,6 +54,7 @@ func NewReader(r io.Reader, opts ...ReaderOption) (*Reader, error) {
 		return nil, fail("read", "", err)
 	}
 	rd := &Reader{name: c.name}
+	c.warn = func(text string) { rd.warn(c, text) }
 	if err := rd.build(r, c); err != nil {
 		rd.Close()
 		return nil, fail("read", c.name, err)
@@ -93,6 +101,7 @@ func (rd *Reader) build(r io.Reader, c *readerConfig) error {
 			return err
 		}
 		rd.stages = append(rd.stages, stage)
+		c = c.inner()
 		in = &counter{r: stage}
 		if format != FormatXZ && format != FormatSparse { // those decode in goroutines, or not at all
 			after := newReadAhead(stage)
@@ -125,6 +134,22 @@ func (rd *Reader) Read(p []byte) (int, error) {
 	}
 	rd.err = err
 	return n, err
+}
+
+// Warnings returns what the C tool would warn of, such as bytes after the end of
+// the data that are ignored, for a person to read. It is complete when Read has
+// returned io.EOF, and may be called at any time.
+func (rd *Reader) Warnings() []string {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	return slices.Clone(rd.warnings)
+}
+
+func (rd *Reader) warn(c *readerConfig, text string) {
+	rd.mu.Lock()
+	defer rd.mu.Unlock()
+	rd.warnings = append(rd.warnings, text)
+	c.log.Warn(text, "source", rd.name)
 }
 
 // Close ends the goroutines and waits for them. It is idempotent.
@@ -162,6 +187,7 @@ type stage struct {
 	format Format
 	in     *counter
 	buf    *bufio.Reader
+	file   *randomAccess // read in place of buf, if not nil
 }
 
 func newStage(format Format, buf *bufio.Reader, in *counter, c *readerConfig) (*stage, error) {
@@ -188,16 +214,27 @@ func (s *stage) explain(err error) error {
 	if src := s.in.err.Load(); src != nil {
 		return *src
 	}
+	if s.file != nil {
+		if src := s.file.err.Load(); src != nil {
+			return *src
+		}
+	}
 	var known *Error
 	if errors.As(err, &known) {
 		return err
 	}
-	return &Error{Op: "decode " + string(s.format), Offset: s.in.n.Load() - int64(s.buf.Buffered()), Err: classify(err)}
+	offset := s.in.n.Load() - int64(s.buf.Buffered())
+	if s.file != nil {
+		offset = -1 // it is read at several places
+	}
+	return &Error{Op: "decode " + string(s.format), Offset: offset, Err: classify(err)}
 }
 
 // openSparse is here and not with the decompressors: it unpacks nothing.
-func (s *stage) openSparse() error {
-	r, err := sparse.NewReader(s.buf)
+func (s *stage) openSparse(warn func(string)) error {
+	r, err := sparse.NewReader(s.buf, func() {
+		warn("android-sparse: what follows the last chunk was ignored, as simg2img does")
+	})
 	s.Reader = r
 	return err
 }

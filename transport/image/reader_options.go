@@ -2,6 +2,7 @@ package image
 
 import (
 	"fmt"
+	"log/slog"
 	"runtime"
 )
 
@@ -9,15 +10,21 @@ import (
 type ReaderOption func(*readerConfig) error
 
 type readerConfig struct {
+	file *randomAccess // the data as a file, where it is one
+
 	workers int
 	memory  int64
 	name    string
 	tar     bool // an archive passes as raw
+	log     *slog.Logger
+	warn    func(string) // takes a warning to Reader.Warnings and to log
 }
 
 // DefaultMemoryLimit bounds the buffers of a decoder unless an option says
-// otherwise. It is enough for files of xz -9 and zstd -19.
-const DefaultMemoryLimit = 80 << 20
+// otherwise. It is enough for two blocks of xz -9 at the same time, and for
+// zstd --long; what xz -6 and less and other formats write takes far less
+// (BenchmarkMemory).
+const DefaultMemoryLimit = 192 << 20
 
 // DecodeWorkers sets how many goroutines decode at the same time where a format
 // allows it (xz with several blocks, zstd, lz4): 1 to 256. The default is
@@ -53,8 +60,20 @@ func DecodeName(name string) ReaderOption {
 	}
 }
 
+// DecodeLogger logs what [Reader.Warnings] tells, when it is found. The default
+// is silence.
+func DecodeLogger(l *slog.Logger) ReaderOption {
+	return func(c *readerConfig) error {
+		if l == nil {
+			return fmt.Errorf("%w: the logger is nil", ErrInvalid)
+		}
+		c.log = l
+		return nil
+	}
+}
+
 func newReaderConfig(opts []ReaderOption) (*readerConfig, error) {
-	c := &readerConfig{}
+	c := &readerConfig{log: slog.New(slog.DiscardHandler)}
 	for _, o := range opts {
 		if err := o(c); err != nil {
 			return nil, err
@@ -67,4 +86,12 @@ func newReaderConfig(opts []ReaderOption) (*readerConfig, error) {
 		c.memory = DefaultMemoryLimit
 	}
 	return c, nil
+}
+
+// inner is the configuration of what is inside another format: no file has
+// those bytes.
+func (c *readerConfig) inner() *readerConfig {
+	in := *c
+	in.file = nil
+	return &in
 }

@@ -24,14 +24,15 @@ const hole = 64 << 10
 // whole, another those of the chunks, finds zeros and writes, while the caller
 // decodes the next chunk.
 type sink struct {
-	p      *Prepared // told about progress; nil in a stream
-	c      *prepareConfig
-	source int64         // size as stored, -1 if not known
-	read   *atomic.Int64 // bytes read of the source
-	cached *meta         // to verify against, when the bytes come from the cache
-	out    *os.File      // nil if nothing is written
-	dir    string
-	also   []func([]byte, int64) error // further checks of the bytes in order
+	p       *Prepared // told about progress; nil in a stream
+	c       *prepareConfig
+	source  int64        // size as stored, -1 if not known
+	read    func() int64 // bytes read of the source; nil where it is not
+	cached  *meta        // to verify against, when the bytes come from the cache
+	follows bool         // what comes is prepared by somebody else
+	out     *os.File     // nil if nothing is written
+	dir     string
+	also    []func([]byte, int64) error // further checks of the bytes in order
 
 	raw    hash.Hash
 	chunks []Chunk
@@ -187,11 +188,11 @@ func (s *sink) store(b *slab) error {
 		}
 	}
 	if s.p != nil {
-		s.p.change(func() { s.p.avail = c.Offset + c.Size })
+		s.p.change(func() { s.p.avail, s.p.chunks = c.Offset+c.Size, s.chunks })
 	}
-	pr := Progress{SourceSize: s.source, RawBytes: c.Offset + c.Size, Cached: s.cached != nil}
+	pr := Progress{SourceSize: s.source, RawBytes: c.Offset + c.Size, Cached: s.cached != nil || s.follows}
 	if s.read != nil {
-		pr.SourceBytes = s.read.Load()
+		pr.SourceBytes = s.read()
 	}
 	s.c.progress(pr)
 	return nil

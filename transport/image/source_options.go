@@ -35,11 +35,20 @@ func newSourceConfig() *sourceConfig {
 	return &sourceConfig{header: http.Header{}, stall: 30 * time.Second, retries: 10, wait: 500 * time.Millisecond, log: slog.New(slog.DiscardHandler)}
 }
 
-// What RFC 9110 allows in 5.6.2 and 5.5.
-var (
-	headerName  = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
-	headerValue = regexp.MustCompile(`^([\x21-\x7e\x80-\xff]([\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?)?$`)
-)
+// headerName is a token of RFC 9110 (5.6.2).
+var headerName = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
+
+// headerValue says whether v is a field value of RFC 9110 (5.5): bytes of text,
+// above ASCII too, with blanks only between them. A regular expression would
+// look at characters.
+func headerValue(v string) bool {
+	for i := range len(v) {
+		if c := v[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return strings.Trim(v, " \t") == v
+}
 
 // WithHeader adds a header to the requests for an http(s) URL. It is sent to
 // the scheme, host and port of the URL only, never on to another one that a
@@ -52,7 +61,7 @@ func WithHeader(name, value string) SourceOption {
 		switch {
 		case !headerName.MatchString(name):
 			return fmt.Errorf("%w: %q is not a header name", ErrInvalid, name)
-		case !headerValue.MatchString(value):
+		case !headerValue(value):
 			return fmt.Errorf("%w: the value of header %s has characters that are not allowed", ErrInvalid, key)
 		case c.header[key] != nil:
 			return fmt.Errorf("%w: header %s is given twice", ErrInvalid, key)
@@ -70,8 +79,8 @@ func WithHeader(name, value string) SourceOption {
 // [WithHeader] says.
 func WithBearerToken(token string) SourceOption {
 	return func(c *sourceConfig) error {
-		if token == "" {
-			return fmt.Errorf("%w: the bearer token is empty", ErrInvalid)
+		if token == "" || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			return fmt.Errorf("%w: the bearer token is empty or has characters other than visible ASCII", ErrInvalid)
 		}
 		return WithHeader("Authorization", "Bearer "+token)(c)
 	}

@@ -20,7 +20,6 @@ type RawStream struct {
 	want   string
 	c      *prepareConfig
 	cancel context.CancelCauseFunc
-	rc     io.ReadCloser
 	in     *stored
 	rd     *Reader
 	sum    hash.Hash
@@ -55,13 +54,12 @@ func Stream(ctx context.Context, src Source, opts ...PrepareOption) (*RawStream,
 		return nil, fail("stream", info.Name, err)
 	}
 	ctx, s.cancel = context.WithCancelCause(ctx)
-	if s.rc, err = src.Open(ctx, 0); err != nil {
+	if s.in, err = openStored(ctx, src, info); err != nil {
 		s.cancel(nil)
 		return nil, fail("open", info.Name, err)
 	}
-	s.in = &stored{r: s.rc, sum: sha256.New()}
-	if s.rd, err = NewReader(s.in, append(c.reader, DecodeName(info.Name))...); err != nil {
-		s.rc.Close()
+	if s.rd, err = NewReader(s.in, s.in.options(c)...); err != nil {
+		s.in.Close()
 		s.cancel(nil)
 		return nil, err
 	}
@@ -86,7 +84,7 @@ func (s *RawStream) Read(p []byte) (int, error) {
 		}
 	}
 	if n > 0 {
-		s.c.progress(Progress{SourceBytes: s.in.n.Load(), SourceSize: s.info.Size, RawBytes: s.n})
+		s.c.progress(Progress{SourceBytes: s.in.position(), SourceSize: s.info.Size, RawBytes: s.n})
 	}
 	if err != nil && err != io.EOF {
 		err = fail("stream", s.info.Name, err)
@@ -97,16 +95,8 @@ func (s *RawStream) Read(p []byte) (int, error) {
 
 func (s *RawStream) finish() error {
 	s.rd.Close()
-	if _, err := io.Copy(io.Discard, s.in); err != nil {
+	if err := s.in.verify(s.want); err != nil {
 		return err
-	}
-	if got := s.in.n.Load(); s.info.Size >= 0 && got != s.info.Size {
-		return fmt.Errorf("%w: the file had %d bytes and %d were read", ErrChanged, s.info.Size, got)
-	}
-	for _, w := range []string{s.want, s.info.SHA256} {
-		if w != "" && s.in.hex() != w {
-			return wrongSum(w, s.in.hex())
-		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,6 +106,9 @@ func (s *RawStream) finish() error {
 
 // Formats returns the chain of formats.
 func (s *RawStream) Formats() []Format { return s.rd.Formats() }
+
+// Warnings returns what [Reader.Warnings] does.
+func (s *RawStream) Warnings() []string { return s.rd.Warnings() }
 
 // SHA256 returns the digest of the raw bytes in hex, "" until Read has returned
 // io.EOF.
@@ -143,6 +136,6 @@ func (s *RawStream) SourceSize() int64 {
 // Close ends the stream and its goroutines. It is idempotent.
 func (s *RawStream) Close() error {
 	s.cancel(ErrClosed)
-	s.rc.Close()
+	s.in.Close()
 	return s.rd.Close()
 }

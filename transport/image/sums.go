@@ -7,7 +7,9 @@ import (
 )
 
 var (
-	sumLine = regexp.MustCompile(`^(\\?)([0-9A-Fa-f]{64})(?:[ \t]+[ *]?(.+))?$`)
+	// The mark before a name is one character, and spaces after it are the
+	// name's own. Other programs put one space, or a tab.
+	sumLine = regexp.MustCompile(`^(\\?)([0-9A-Fa-f]{64})(?: [ *](.+)|[ \t]+(.+))?$`)
 	tagLine = regexp.MustCompile(`^(\\?)SHA256 \((.+)\) = ([0-9A-Fa-f]{64})$`)
 )
 
@@ -26,7 +28,7 @@ func findSum(text, file, name string) (string, error) {
 		if m := tagLine.FindStringSubmatch(line); m != nil {
 			escaped, who, sum = m[1], m[2], m[3]
 		} else if m := sumLine.FindStringSubmatch(line); m != nil {
-			escaped, sum, who = m[1], m[2], m[3]
+			escaped, sum, who = m[1], m[2], m[3]+m[4]
 		} else {
 			return "", fmt.Errorf("%w: line %d of checksum file %s is not as sha256sum writes it", ErrInvalid, lines, file)
 		}

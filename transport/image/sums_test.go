@@ -2,9 +2,13 @@ package image_test
 
 import (
 	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/dutflash/dutflash/internal/testtool"
 	"github.com/dutflash/dutflash/transport/image"
 )
 
@@ -20,6 +24,9 @@ func TestSHA256File(t *testing.T) {
 		{"with a folder", sum + "  ./out/board.raw\n", nil},
 		{"capitals", strings.ToUpper(sum) + "  board.raw\r\n", nil},
 		{"tagged", "SHA256 (a) = " + other + "\nSHA256 (board.raw) = " + sum + "\n", nil},
+		{"one space", sum + " board.raw\n", nil},
+		{"tab", sum + "\tboard.raw\n", nil},
+		{"no digest", "abcdef  board.raw\n", image.ErrInvalid},
 		{"bare", sum + "\n", nil},
 		{"wrong", other + "  board.raw\n", image.ErrChecksum},
 		{"not in it", sum + "  other.raw\n", image.ErrChecksum},
@@ -32,6 +39,49 @@ func TestSHA256File(t *testing.T) {
 				t.Errorf("got %v, want %v", err, tc.want)
 			}
 		})
+	}
+}
+
+// TestSumsOfTheRealTool has sha256sum write the digests of files whose names
+// make it hard, and finds each of them.
+func TestSumsOfTheRealTool(t *testing.T) {
+	tool := testtool.Need(t, "sha256sum", "apt-get install coreutils")
+	if os.PathSeparator != '/' {
+		t.Skip("such names are not allowed on this system")
+	}
+	dir := t.TempDir()
+	names := []string{"board.raw.xz", "with space.img", " space first", "*star", "back\\slash", "new\nline", "(bracket) = x", "größe.img", "#hash"}
+	for i, n := range names {
+		if err := os.WriteFile(filepath.Join(dir, n), rawImage(50_000+i), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{{"--"}, {"--binary", "--"}, {"--tag", "--"}} {
+		cmd := exec.Command(tool, append(args, names...)...)
+		cmd.Dir = dir
+		sums, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := writeFile(t, "SHA256SUMS", sums)
+		for i, n := range names {
+			p, err := prepare(t, open(t, filepath.Join(dir, n)), image.WithCacheDir(t.TempDir()), image.WithoutBmap(), image.WithSHA256File(file))
+			if err != nil {
+				t.Errorf("%v %q: %v", args, n, err)
+			} else if p.Size() != int64(50_000+i) {
+				t.Errorf("%v %q: %d bytes", args, n, p.Size())
+			}
+		}
+		// The digest of another one of them is not good enough.
+		if err := os.Rename(filepath.Join(dir, names[0]), filepath.Join(dir, "x")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := prepare(t, open(t, filepath.Join(dir, "x")), image.WithCacheDir(t.TempDir()), image.WithSHA256File(file)); !errors.Is(err, image.ErrChecksum) {
+			t.Errorf("%v, not in it: %v", args, err)
+		}
+		if err := os.Rename(filepath.Join(dir, "x"), filepath.Join(dir, names[0])); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

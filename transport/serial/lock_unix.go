@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,10 +24,19 @@ func lockPort(path string) (io.Closer, error) {
 	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, errors.Join(fmt.Errorf("%w: another program has locked it", ErrBusy), unix.Close(fd))
 	} // a device that cannot be locked is opened all the same
-	return lockFD(fd), nil
+	return &lockFD{fd: fd}, nil
 }
 
-type lockFD int
+// lockFD is the descriptor that has the lock.
+type lockFD struct {
+	fd   int
+	once sync.Once
+}
 
-// Close frees the lock.
-func (l lockFD) Close() error { return unix.Close(int(l)) }
+// Close frees the lock, once: a descriptor's number may belong to another file
+// after that, and a port that vanished is closed by whoever looks for it and by
+// its user.
+func (l *lockFD) Close() (err error) {
+	l.once.Do(func() { err = unix.Close(l.fd) })
+	return err
+}

@@ -28,11 +28,12 @@ func openPTY(path string) (io.ReadWriteCloser, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, fmt.Errorf("%w: want pty:/PATH, where the link to the other end is made", ErrURL)
 	}
-	master, slave, err := pty.Open()
+	blocking, slave, err := pty.Open()
 	if err != nil {
 		return nil, err
 	}
-	if master, err = interruptible(master); err != nil {
+	master, err := pollable(blocking)
+	if err != nil {
 		return nil, errors.Join(err, slave.Close())
 	}
 	p := &pseudo{master: master, slave: slave, link: path}
@@ -46,19 +47,18 @@ func openPTY(path string) (io.ReadWriteCloser, error) {
 	return p, nil
 }
 
-// interruptible returns a file of which a Read ends when it is closed. pty.Open
-// has used the descriptor, which leaves it blocking: a Read would then wait in the
-// kernel until the board says something.
-func interruptible(f *os.File) (*os.File, error) {
-	defer f.Close()
+// pollable returns the same file so that Close ends a Read that waits. pty.Open uses
+// File.Fd, after which a Read waits in the kernel, where Close does not reach it
+// while a program has the other end. The file that is given is closed.
+func pollable(f *os.File) (*os.File, error) {
 	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
-		return nil, errors.Join(err, unix.Close(fd))
+		return nil, errors.Join(err, unix.Close(fd), f.Close())
 	}
-	return os.NewFile(uintptr(fd), f.Name()), nil
+	return os.NewFile(uintptr(fd), f.Name()), f.Close()
 }
 
 func (p *pseudo) Read(b []byte) (int, error)  { return p.master.Read(b) }

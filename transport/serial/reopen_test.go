@@ -21,6 +21,7 @@ import (
 // TestReopen: the adapter behind a by-id name resets, and comes back as another
 // device.
 func TestReopen(t *testing.T) {
+	deadline(t)
 	name := filepath.Join(t.TempDir(), "usb-adapter")
 	plug := func() (board, tty *os.File) {
 		board, tty, err := pty.Open()
@@ -78,6 +79,7 @@ func TestReopen(t *testing.T) {
 // TestReopenGivesUp: what does not come back is an error, and Close ends the
 // search.
 func TestReopenGivesUp(t *testing.T) {
+	deadline(t)
 	for _, tc := range []struct {
 		name, limit string
 		close       bool
@@ -108,12 +110,28 @@ func TestReopenGivesUp(t *testing.T) {
 			if err == nil || errors.Is(err, serial.ErrNotFound) == tc.close {
 				t.Errorf("got %v", err)
 			}
+			// The port's descriptors belong to other files by now, which Close
+			// leaves alone.
+			var others [8]*os.File
+			for i := range others {
+				if others[i], err = os.Open(os.DevNull); err != nil {
+					t.Fatal(err)
+				}
+				defer others[i].Close()
+			}
+			p.Close()
+			for _, other := range others {
+				if _, err := other.Stat(); err != nil {
+					t.Errorf("closing the port closed another file: %v", err)
+				}
+			}
 		})
 	}
 }
 
 // TestPTY: a program that wants a serial port gets one, and socat is that program.
 func TestPTY(t *testing.T) {
+	deadline(t)
 	socat := testtool.Need(t, "socat", "apt-get install socat")
 	path := filepath.Join(t.TempDir(), "dut1")
 	p, err := serial.Open(t.Context(), "pty:"+path)
@@ -128,7 +146,7 @@ func TestPTY(t *testing.T) {
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
 	roundTrip(t, p, p)
-	closes(t, p)
+	closes(t, p) // while socat has the other end
 	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the link is left: %v", err)
 	}

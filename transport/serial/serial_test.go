@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -40,7 +41,21 @@ func echo(t *testing.T, network, address string) string {
 	return l.Addr().String()
 }
 
+// deadline has a test that hangs end with the stacks of this test's process, long
+// before the time of the whole run is over.
+func deadline(t testing.TB) {
+	t.Helper()
+	name := t.Name()
+	timer := time.AfterFunc(2*time.Minute, func() {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		panic(fmt.Sprintf("%s hangs:\n\n%s", name, stacks))
+	})
+	t.Cleanup(func() { timer.Stop() })
+}
+
 func TestOpen(t *testing.T) {
+	deadline(t)
 	cat := testtool.Need(t, "cat", "apt-get install coreutils")
 	sock := filepath.Join(t.TempDir(), "s")
 	for _, tc := range []struct{ name, url string }{
@@ -61,6 +76,7 @@ func TestOpen(t *testing.T) {
 
 // TestOpenLocal opens a pty's terminal as a serial port.
 func TestOpenLocal(t *testing.T) {
+	deadline(t)
 	master, tty, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -95,10 +111,16 @@ func roundTrip(t *testing.T, w io.Writer, r io.Reader) {
 func closes(t *testing.T, p io.ReadWriteCloser) {
 	t.Helper()
 	ended := make(chan error, 1)
+	reading := make(chan struct{})
 	go func() {
+		close(reading)
 		_, err := p.Read(make([]byte, 1))
 		ended <- err
 	}()
+	<-reading
+	for range 3 {
+		runtime.Gosched() // most likely the Read waits by now; whether or not, it must end
+	}
 	for range 2 {
 		if err := p.Close(); err != nil {
 			t.Errorf("close: %v", err)
@@ -109,7 +131,7 @@ func closes(t *testing.T, p io.ReadWriteCloser) {
 		if err == nil {
 			t.Error("Read returned without an error after Close")
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("Close does not end a Read that waits")
 	}
 	var typed *serial.Error
@@ -119,6 +141,7 @@ func closes(t *testing.T, p io.ReadWriteCloser) {
 }
 
 func TestOpenRefuses(t *testing.T) {
+	deadline(t)
 	regular := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(regular, nil, 0o600); err != nil {
 		t.Fatal(err)

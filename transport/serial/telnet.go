@@ -45,7 +45,8 @@ type telnet struct {
 	// subnegotiated gets what the server says about an option.
 	subnegotiated func(option []byte)
 
-	mu      sync.Mutex // held while writing
+	writing sync.Mutex // held while writing to conn, which may wait for the server
+	mu      sync.Mutex // held for a moment: reading must go on while a Write waits
 	sent    map[[2]byte]bool
 	refused map[byte]bool // options that the server does not do
 	heard   map[[2]byte]bool
@@ -79,7 +80,7 @@ func dialTelnet(ctx context.Context, scheme, rest string, options ...byte) (*tel
 
 // settleTime is how long a server may take to say whether it does binary
 // transmission, before plain telnet is used.
-const settleTime = time.Second
+const settleTime = 3 * time.Second
 
 // openTelnet opens a console and waits until it is known how bytes are sent.
 func openTelnet(ctx context.Context, rest string) (io.ReadWriteCloser, error) {
@@ -242,18 +243,22 @@ func (t *telnet) has(verb, option byte) bool {
 // say sends a command about an option, once. A connection that is broken is
 // noticed by the next Read.
 func (t *telnet) say(verb, option byte) {
+	key := [2]byte{verb, option}
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if key := [2]byte{verb, option}; !t.sent[key] {
-		t.sent[key] = true
+	before := t.sent[key]
+	t.sent[key] = true
+	t.mu.Unlock()
+	if !before {
+		t.writing.Lock()
+		defer t.writing.Unlock()
 		t.conn.Write([]byte{telnetIAC, verb, option})
 	}
 }
 
 // subnegotiate sends what is said about an option.
 func (t *telnet) subnegotiate(option ...byte) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	p := append([]byte{telnetIAC, telnetSB}, bytes.ReplaceAll(option, []byte{telnetIAC}, []byte{telnetIAC, telnetIAC})...)
 	_, err := t.conn.Write(append(p, telnetIAC, telnetSE))
 	return err
@@ -261,10 +266,10 @@ func (t *telnet) subnegotiate(option ...byte) error {
 
 // Write sends data.
 func (t *telnet) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	t.writing.Lock()
+	defer t.writing.Unlock()
 	out := bytes.ReplaceAll(p, []byte{telnetIAC}, []byte{telnetIAC, telnetIAC})
-	if !t.binary[1] {
+	if !t.isBinary(1) {
 		out = bytes.ReplaceAll(out, []byte("\r"), []byte("\r\x00"))
 		out = bytes.ReplaceAll(out, []byte("\r\x00\n"), []byte("\r\n"))
 	}

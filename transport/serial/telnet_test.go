@@ -37,7 +37,9 @@ func ser2net(t *testing.T, accepter string) (address string, board *os.File) {
 	if _, err := term.MakeRaw(int(slave.Fd())); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	// An address of the loopback network that no other test listens at, so that
+	// the port stays free until ser2net has it.
+	l, err := net.Listen("tcp", "127.22.17.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,23 +50,40 @@ func ser2net(t *testing.T, accepter string) (address string, board *os.File) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var output bytes.Buffer
+	output, err := os.Create(filepath.Join(t.TempDir(), "ser2net.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer output.Close()
 	cmd := exec.Command(bin, "-n", "-d", "-u", "-c", config)
-	cmd.Stdout, cmd.Stderr = &output, &output
+	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for tick := time.NewTicker(20 * time.Millisecond); ; {
-		if c, err := net.Dial("tcp", address); err == nil {
-			c.Close()
-			return address, master
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		if said, err := os.ReadFile(output.Name()); t.Failed() {
+			t.Logf("ser2net said %v %s", err, said)
 		}
-		select {
-		case <-tick.C:
-		case <-time.After(20 * time.Second):
-			t.Fatalf("ser2net does not listen:\n%s", output.String())
+	})
+	return address, master
+}
+
+// openWhenUp opens a console of a server that was just started. Nothing but this
+// connects to it: ser2net serves one connection at a time.
+func openWhenUp(t *testing.T, url string) (io.ReadWriteCloser, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		p, err := serial.Open(ctx, url)
+		if !errors.Is(err, unix.ECONNREFUSED) || ctx.Err() != nil {
+			return p, err
 		}
+		<-tick.C
 	}
 }
 
@@ -78,21 +97,14 @@ func everyByte() []byte {
 }
 
 func TestSer2net(t *testing.T) {
+	deadline(t)
 	for _, tc := range []struct{ scheme, accepter, query string }{
 		{"telnet", "telnet", ""},
 		{"rfc2217", "telnet(rfc2217)", "?baud=115200&data=7&parity=even&stop=2"},
 	} {
 		t.Run(tc.scheme, func(t *testing.T) {
 			address, board := ser2net(t, tc.accepter)
-			// The connection that looked whether ser2net listens has the port for
-			// a moment.
-			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-			defer cancel()
-			var p io.ReadWriteCloser
-			var err error
-			for p == nil && ctx.Err() == nil {
-				p, err = serial.Open(ctx, tc.scheme+"://"+address+tc.query)
-			}
+			p, err := openWhenUp(t, tc.scheme+"://"+address+tc.query)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -130,13 +142,9 @@ func TestSer2net(t *testing.T) {
 
 // TestNoRFC2217: a telnet server that does not know the option is named.
 func TestNoRFC2217(t *testing.T) {
+	deadline(t)
 	address, _ := ser2net(t, "telnet")
-	var err error
-	for range 50 {
-		if _, err = serial.Open(t.Context(), "rfc2217://"+address); errors.Is(err, serial.ErrRFC2217) {
-			break
-		}
-	}
+	_, err := openWhenUp(t, "rfc2217://"+address)
 	if !errors.Is(err, serial.ErrRFC2217) || !strings.Contains(err.Error(), "telnet://") {
 		t.Errorf("got %v, want ErrRFC2217 that names another way", err)
 	}
@@ -144,21 +152,72 @@ func TestNoRFC2217(t *testing.T) {
 
 // TestSilentRFC2217: a server that answers nothing ends with the context.
 func TestSilentRFC2217(t *testing.T) {
+	deadline(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	go func() {
+		if c, err := l.Accept(); err == nil {
+			defer c.Close()
+			c.Read(make([]byte, 1)) // it speaks first
+			cancel(context.DeadlineExceeded)
+			io.Copy(io.Discard, c)
+		}
+	}()
 	if _, err := serial.Open(ctx, "rfc2217://"+l.Addr().String()); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, serial.ErrRFC2217) {
 		t.Errorf("got %v, want ErrRFC2217 and the deadline", err)
+	}
+}
+
+// TestTelnetBothWays: a server that does not read while it has something to say
+// does not hold up the reader, even when a Write waits for it.
+func TestTelnetBothWays(t *testing.T) {
+	deadline(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	// More than the sockets' buffers take.
+	const size, typed = 2 << 20, 8 << 20
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		c.(*net.TCPConn).SetReadBuffer(4096)
+		c.(*net.TCPConn).SetWriteBuffer(4096)
+		c.Write([]byte("\xff\xfc\x00\xff\xfe\x00")) // it does no binary transmission
+		c.Write(bytes.Repeat([]byte("\r\n"), size/2))
+		io.Copy(io.Discard, c)
+	}()
+	p, err := serial.Open(t.Context(), "telnet://"+l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	written := make(chan error, 1)
+	go func() {
+		_, err := p.Write(make([]byte, typed))
+		written <- err
+	}()
+	if n, err := io.CopyN(io.Discard, p, size); err != nil {
+		t.Errorf("%d bytes: %v", n, err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
 	}
 }
 
 // TestBusyPortNamesItsHolder opens a port twice, which nothing but the lock keeps
 // root from.
 func TestBusyPortNamesItsHolder(t *testing.T) {
+	deadline(t)
 	master, slave, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
@@ -183,6 +242,7 @@ func TestBusyPortNamesItsHolder(t *testing.T) {
 func FuzzTelnet(f *testing.F) {
 	f.Add([]byte("hello\r\x00\xff\xff\xff\xfb\x00\xff\xfa\x2c\x65\x00\xff\xf0world"))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		deadline(t)
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Skip(err)

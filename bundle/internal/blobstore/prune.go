@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"github.com/dutflash/dutflash/internal/filelock"
 )
 
 // Pruned says what [Store.Prune] did.
@@ -57,7 +59,7 @@ func (s *Store) Prune(ctx context.Context, oldest time.Time, maxSize int64) (Pru
 	defer func() {
 		for _, l := range free {
 			l.Unlock()
-			os.Remove(l.f.Name())
+			os.Remove(l.Path())
 		}
 	}()
 	sizes, err := s.blobSizes()
@@ -143,12 +145,12 @@ func (s *Store) candidates() (out []candidate, broken []string, err error) {
 }
 
 // leases tells which digests are in use, and holds the locks of all others.
-func (s *Store) leases() (map[digest.Digest]bool, []*Lock, error) {
+func (s *Store) leases() (map[digest.Digest]bool, []*filelock.Lock, error) {
 	leased := map[digest.Digest]bool{}
-	var free []*Lock
+	var free []*filelock.Lock
 	err := s.each("leases", func(d digest.Digest, path string, _ fs.FileInfo) error {
-		l, err := try(path, true)
-		if errors.Is(err, errBusy) {
+		l, err := filelock.Try(path, true)
+		if errors.Is(err, filelock.ErrBusy) {
 			leased[d] = true
 			return nil
 		}

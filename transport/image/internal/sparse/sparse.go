@@ -3,6 +3,7 @@
 package sparse
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -61,17 +62,19 @@ type Reader struct {
 	pattern []byte
 	phase   int
 	err     error
+	behind  func() // called when something follows the last chunk
 }
 
 // NewReader reads the header. Checksums in CRC chunks, and the one in the header
-// where it is not 0, are verified.
-func NewReader(r io.Reader) (*Reader, error) {
+// where it is not 0, are verified. What follows the last chunk is read and
+// ignored, as simg2img does; behind is called once where it is not only zeros.
+func NewReader(r io.Reader, behind func()) (*Reader, error) {
 	var b [fileHeader]byte
 	if _, err := io.ReadFull(r, b[:]); err != nil {
 		return nil, fmt.Errorf("header: %w", unexpected(err))
 	}
 	le := binary.LittleEndian
-	s := &Reader{r: r, h: Header{BlockSize: le.Uint32(b[12:]), Blocks: le.Uint32(b[16:]), Chunks: le.Uint32(b[20:]), Checksum: le.Uint32(b[24:])}}
+	s := &Reader{r: r, behind: behind, h: Header{BlockSize: le.Uint32(b[12:]), Blocks: le.Uint32(b[16:]), Chunks: le.Uint32(b[20:]), Checksum: le.Uint32(b[24:])}}
 	major, fileHdr, chunkHdr := le.Uint16(b[4:]), int(le.Uint16(b[8:])), int(le.Uint16(b[10:]))
 	switch {
 	case le.Uint32(b[:]) != magic:
@@ -97,8 +100,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 // Header returns the file's header.
 func (s *Reader) Header() Header { return s.h }
 
-// Read implements io.Reader. At the end of the last chunk everything was
-// checked, and nothing but zeros followed it.
+// Read implements io.Reader. At io.EOF everything was checked.
 func (s *Reader) Read(p []byte) (int, error) {
 	for s.left == 0 && s.err == nil {
 		s.err = s.next()
@@ -198,12 +200,11 @@ func (s *Reader) finish() error {
 		return fmt.Errorf("%w: checksum %08x in the header, the data has %08x", ErrFormat, s.h.Checksum, s.crc)
 	}
 	var b [4096]byte
-	for {
+	for told := false; ; {
 		n, err := s.r.Read(b[:])
-		for _, c := range b[:n] {
-			if c != 0 {
-				return fmt.Errorf("%w: something follows the last chunk", ErrFormat)
-			}
+		if !told && bytes.Count(b[:n], []byte{0}) < n {
+			told = true
+			s.behind()
 		}
 		if err != nil {
 			return err

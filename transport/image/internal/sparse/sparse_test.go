@@ -46,7 +46,7 @@ func build(blocks uint32, checksum uint32, chunks ...chunk) []byte {
 }
 
 func read(b []byte) ([]byte, error) {
-	r, err := sparse.NewReader(bytes.NewReader(b))
+	r, err := sparse.NewReader(bytes.NewReader(b), func() {})
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,6 @@ func TestDamage(t *testing.T) {
 		"unknown chunk":    {build(1, 0, chunk{kind: 0xcac5, blocks: 1}), sparse.ErrFormat},
 		"wrong CRC":        {build(1, 0, chunk{kind: 0xcac3, blocks: 1}, chunk{kind: 0xcac4, data: word(1)}), sparse.ErrFormat},
 		"CRC with blocks":  {build(1, 0, chunk{kind: 0xcac4, blocks: 1, data: word(0)}), sparse.ErrFormat},
-		"something behind": {append(build(1, 0, chunk{kind: 0xcac3, blocks: 1}), 'x'), sparse.ErrFormat},
 		"chunk is missing": {build(1, 0, chunk{kind: 0xcac3, blocks: 1})[:28], io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -125,7 +124,7 @@ func FuzzReader(f *testing.F) {
 	f.Add(img)
 	f.Add(build(1<<31, 0, chunk{kind: 0xcac2, blocks: 1 << 31, data: word(7)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := sparse.NewReader(bytes.NewReader(b))
+		r, err := sparse.NewReader(bytes.NewReader(b), func() {})
 		if err != nil {
 			return
 		}

@@ -1,0 +1,114 @@
+package extents
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Range is a stretch of the device.
+type Range struct{ Offset, Length int64 }
+
+// A range costs the board a process, and a request, a digest or a flush of its own
+// some more, so that what a block map has of small pieces is carried out some dozens
+// at a time.
+const (
+	smallPiece = 256 << 10 // is put together with its neighbours
+	maxGather  = 4 << 20   // bytes of what is put together
+	maxRanges  = 32        // of one chunk, and about of one task
+)
+
+// gather makes the plan's chunks. Small ones that follow each other, with or
+// without gaps between, become one of several ranges, whose digest is that of
+// their bytes one after the other. known says that the digests of the given chunks
+// are the ones that the board computes.
+func gather(given []Chunk, known bool) []chunk {
+	var chunks []chunk
+	for i := 0; i < len(given); {
+		n := together(given[i:])
+		c := chunk{Chunk: given[i], index: len(chunks)}
+		c.Size = 0
+		for _, g := range given[i : i+n] {
+			c.ranges = join(c.ranges, Range{g.Offset, g.Size})
+			c.Zero = c.Zero && g.Zero
+			c.Size += g.Size
+		}
+		if n == 1 && known {
+			c.sum = hex.EncodeToString(c.SHA256[:])
+		}
+		chunks = append(chunks, c)
+		i += n
+	}
+	return chunks
+}
+
+// where is the place of a chunk for people.
+func (c *chunk) where() string {
+	if n := len(c.ranges); n > 1 {
+		return fmt.Sprintf("%d bytes in %d places from offset %d on", c.Size, n, c.Offset)
+	}
+	return fmt.Sprintf("%d bytes at offset %d", c.Size, c.Offset)
+}
+
+// together returns how many of the first chunks become one.
+func together(given []Chunk) int {
+	var bytes int64
+	for i, g := range given {
+		bytes += g.Size
+		// Only the last piece of an image is no whole sectors, and dd reads
+		// its input in such.
+		if g.Size >= smallPiece || g.Size%512 != 0 || i == maxRanges || bytes > maxGather {
+			return max(i, 1)
+		}
+	}
+	return len(given)
+}
+
+// join appends a range to those that end before it.
+func join(ranges []Range, r Range) []Range {
+	if n := len(ranges); n > 0 && ranges[n-1].Offset+ranges[n-1].Length == r.Offset {
+		ranges[n-1].Length += r.Length
+		return ranges
+	}
+	return append(ranges, r)
+}
+
+// sum returns the digest that a chunk is to have, in hex.
+func (p *Plan) sum(c *chunk) (sum string, err error) {
+	if c.sum == "" {
+		c.sum, err = p.sumOfRanges(c.ranges)
+	}
+	return c.sum, err
+}
+
+// sumOfRanges digests ranges of the image.
+func (p *Plan) sumOfRanges(ranges []Range) (string, error) {
+	h := p.cfg.NewHash()
+	for _, r := range ranges {
+		n, err := io.Copy(h, io.NewSectionReader(p.cfg.Image, r.Offset, r.Length))
+		if err == nil && n < r.Length {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return "", fmt.Errorf("read the image at %d: %w", r.Offset+n, err)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// sumOf returns the digest of some bytes.
+func (p *Plan) sumOf(b []byte) string {
+	h := p.cfg.NewHash()
+	h.Write(b)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// rangesText is how the board's script reads ranges: offset:length+offset:length.
+func rangesText(ranges []Range) string {
+	parts := make([]string, len(ranges))
+	for i, r := range ranges {
+		parts[i] = fmt.Sprintf("%d:%d", r.Offset, r.Length)
+	}
+	return strings.Join(parts, "+")
+}

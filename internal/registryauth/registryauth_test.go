@@ -1,0 +1,108 @@
+package registryauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"oras.land/oras-go/v2/registry/remote/auth"
+
+	"github.com/dutflash/dutflash/internal/registryauth"
+)
+
+func ExampleFind() {
+	find, err := registryauth.Find("registry.lab:5000", "joe", "from a vault")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, host := range []string{"registry.lab:5000", "elsewhere.example"} {
+		c, err := find(context.Background(), host)
+		fmt.Println(c.Username, err)
+	}
+	// Output:
+	// joe <nil>
+	//  <nil>
+}
+
+// TestOrder adds a place to look after the other, from the last to the first;
+// the one that was added last has to win.
+func TestOrder(t *testing.T) {
+	dir := t.TempDir()
+	for k, v := range map[string]string{"OCI_USERNAME": "", "OCI_PASSWORD": "", "REGISTRY_AUTH_FILE": "", "DOCKER_CONFIG": "",
+		"XDG_RUNTIME_DIR": filepath.Join(dir, "run"), "XDG_CONFIG_HOME": filepath.Join(dir, "config"), "HOME": dir,
+		"USERPROFILE": dir, "AppData": filepath.Join(dir, "config")} {
+		t.Setenv(k, v)
+	}
+	write := func(name, password string) string {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700),
+			os.WriteFile(path, []byte(`{"auths":{"reg:5000":{"username":"joe","password":"`+password+`"}}}`), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	expect := func(want, user, password string) {
+		t.Helper()
+		find, err := registryauth.Find("reg:5000", user, password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := auth.EmptyCredential
+		if find != nil {
+			if got, err = find(t.Context(), "reg:5000"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got.Password != want {
+			t.Errorf("got %q, want %q", got.Password, want)
+		}
+	}
+	expect("", "", "")
+	write(".docker/config.json", "docker")
+	expect("docker", "", "")
+	write("docker/config.json", "docker config")
+	t.Setenv("DOCKER_CONFIG", filepath.Join(dir, "docker"))
+	expect("docker config", "", "")
+	write(".config/containers/auth.json", "podman")
+	expect("podman", "", "")
+	write("run/containers/auth.json", "podman run")
+	expect("podman run", "", "")
+	file := write("any.json", "auth file")
+	t.Setenv("REGISTRY_AUTH_FILE", file)
+	expect("auth file", "", "")
+	t.Setenv("OCI_USERNAME", "joe")
+	if _, err := registryauth.Find("reg:5000", "", ""); !errors.Is(err, registryauth.ErrHalf) {
+		t.Errorf("half: %v", err)
+	}
+	t.Setenv("OCI_PASSWORD", "environment")
+	expect("environment", "", "")
+	expect("explicit", "joe", "explicit")
+}
+
+func TestBrokenFileShowsNoSecret(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "auth.json")
+	if err := os.WriteFile(path, []byte(`{"auths":{"reg":{"password":"s3cret"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("OCI_USERNAME", "")
+	t.Setenv("OCI_PASSWORD", "")
+	t.Setenv("REGISTRY_AUTH_FILE", path)
+	_, err := registryauth.Find("reg", "", "")
+	if err == nil || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	for host, want := range map[string]bool{"localhost": true, "localhost:5000": true, "127.0.0.1:5000": true, "127.1.2.3": true,
+		"[::1]:5000": true, "[::1]": true, "localhost.example": false, "10.0.0.1:5000": false, "registry.lab": false} {
+		if got := registryauth.Loopback(host); got != want {
+			t.Errorf("%s: %v", host, got)
+		}
+	}
+}
