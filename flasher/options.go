@@ -145,10 +145,10 @@ func defaults() config {
 		cycleWait: power.DefaultCycleWait,
 		verify:    VerifyFull,
 		method:    MethodAuto,
-		// Of the windows that U-Boot takes, one that no network driver's
-		// ring of receive buffers is too small for, and that hides the round
-		// trip well.
-		tftpWindow: 8,
+		// One that hides the round trip well: 15 times lock step with
+		// half a millisecond each way. A driver with fewer receive buffers
+		// loses the end of a window, and is then sent less at once.
+		tftpWindow: 16,
 		retries:    3,
 		retryWait:  time.Second,
 	}
@@ -242,7 +242,7 @@ func WithHTTPPort(port int) Option {
 }
 
 // WithTFTPWindow sets the window, in blocks (RFC 7440), that U-Boot is asked to
-// load with; 1 is lock step, 64 the most. The default is 8. Where transfers stall,
+// load with; 1 is lock step, 64 the most. The default is 16. Where transfers stall,
 // it is halved by itself.
 func WithTFTPWindow(blocks int) Option {
 	return func(c *config) error {

@@ -14,5 +14,7 @@
 //
 // Retransmission is timed here for both kinds of transfer, from measured round
 // trips, and duplicate acknowledgements do not duplicate data (the sorcerer's
-// apprentice). Packets of unknown senders that are no request are ignored.
+// apprentice). A board that loses something of window after window gets half as
+// much at once, down to one block, and is offered that from then on. On Linux a
+// window goes out with one call (UDP_SEGMENT) where conn is a [*net.UDPConn]. Packets of unknown senders that are no request are ignored.
 package tftp

@@ -14,7 +14,8 @@ type ubootReader struct {
 	conn               *net.UDPConn
 	window             uint16
 	have, ackAt, nacks uint16
-	packets            int
+	packets, timeouts  int
+	said               func() // when it has answered
 }
 
 func (u *ubootReader) read(t *testing.T) []byte {

@@ -40,6 +40,7 @@ type Event struct {
 	Size        int64    // of the file
 	BlockSize   int      // agreed, in bytes
 	WindowSize  int      // agreed, in blocks; 1 is lock step
+	Burst       int      // blocks sent at once: WindowSize, or less where the board lost more
 	Retransmits int      // packets sent again
 	Err         error    // of Failed: an *Error
 }

@@ -61,7 +61,7 @@ func WithMaxWindowSize(n int) Option {
 
 // WithTimeout sets how long the first acknowledgement is waited for, and the
 // longest wait before a packet is sent again, 10 ms to 255 s. Default 1 s. A
-// client's timeout option takes its place.
+// client's timeout option takes the place of the latter.
 func WithTimeout(d time.Duration) Option {
 	return func(c *config) error {
 		if d < 10*time.Millisecond || d > 255*time.Second {

@@ -27,6 +27,7 @@ type Server struct {
 	closed bool
 	served chan struct{} // closed when Serve returns
 	stats  Stats
+	bursts map[netip.Addr]int // blocks at once that boards take which lost more
 }
 
 // New returns a server of no files yet. It fails with *Error when an option is
@@ -53,7 +54,7 @@ func New(opts ...Option) (*Server, error) {
 	if c.maxTransfers == 0 {
 		c.maxTransfers = 64
 	}
-	return &Server{cfg: c, files: map[string]File{}, active: map[netip.AddrPort]*transfer{}, served: make(chan struct{})}, nil
+	return &Server{cfg: c, files: map[string]File{}, active: map[netip.AddrPort]*transfer{}, bursts: map[netip.Addr]int{}, served: make(chan struct{})}, nil
 }
 
 // Add serves f as name, in the place of what had this name before; transfers
@@ -266,10 +267,10 @@ func (s *Server) emit(t *transfer, k Kind, err error) {
 		s.stats.Retransmits += int64(t.retransmits)
 		s.mu.Unlock()
 		s.cfg.log.Info("tftp transfer ended", "file", t.req.name, "client", t.addr.String(), "bytes", t.bytes,
-			"blksize", t.block, "windowsize", t.window, "retransmits", t.retransmits, "err", err)
+			"blksize", t.block, "windowsize", t.window, "burst", t.burst, "retransmits", t.retransmits, "err", err)
 	}
 	s.send(Event{Kind: k, File: t.req.name, Client: t.addr, Bytes: t.bytes, Size: t.file.Size,
-		BlockSize: t.block, WindowSize: t.window, Retransmits: t.retransmits, Err: err})
+		BlockSize: t.block, WindowSize: t.window, Burst: t.burst, Retransmits: t.retransmits, Err: err})
 }
 
 func (s *Server) send(e Event) {
@@ -298,6 +299,31 @@ func (s *Server) wasAcked(t *transfer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return t.acked
+}
+
+// maxBursts bounds what is remembered of boards that lose bursts.
+const maxBursts = 1024
+
+// learn remembers that board takes no more than burst blocks at once.
+func (s *Server) learn(board netip.Addr, burst int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n, known := s.bursts[board]; known || len(s.bursts) < maxBursts {
+		s.bursts[board] = burst
+		if known {
+			s.bursts[board] = min(n, burst)
+		}
+	}
+}
+
+// learnt returns how many blocks at once board takes.
+func (s *Server) learnt(board netip.Addr) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n, known := s.bursts[board]; known {
+		return n
+	}
+	return 65535
 }
 
 func (s *Server) packetConn() net.PacketConn {

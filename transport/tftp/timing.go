@@ -4,12 +4,13 @@ import "time"
 
 // minRTO is short enough to make the loss of a window's last block, or of its
 // acknowledgement, cheap: nobody tells of those. A host or a board that is busy for
-// longer gets a window twice, which does no harm.
-const minRTO = 10 * time.Millisecond
+// longer gets one block twice, which does no harm.
+const minRTO = 5 * time.Millisecond
 
 // timing chooses when to send again, after RFC 6298: from measured round trips,
 // doubled for each silence in a row, never above the longest wait.
 type timing struct {
+	first        time.Duration // wait before a round trip was measured
 	longest      time.Duration
 	retries      int
 	srtt, rttvar time.Duration
@@ -19,10 +20,9 @@ type timing struct {
 
 func (t *timing) wait() time.Duration {
 	if t.srtt == 0 {
-		return t.longest
+		return min(t.first<<min(t.shift, 20), t.longest)
 	}
-	d := max(t.srtt+4*t.rttvar, minRTO) << min(t.shift, 20)
-	return min(d, t.longest)
+	return min(max(t.srtt+4*t.rttvar, minRTO)<<min(t.shift, 20), t.longest)
 }
 
 // sample takes the round trip of a packet that was sent once (Karn).

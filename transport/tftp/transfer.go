@@ -28,6 +28,7 @@ type transfer struct {
 	renewed bool      // guarded by s.mu: same host asked for the file again
 
 	block, window int
+	burst         int // blocks at once that the board takes; the window unless it lost bursts
 	timing        timing
 	bytes         int64
 	retransmits   int
@@ -51,12 +52,14 @@ func (t *transfer) negotiate() {
 		t.req.windowsize = -1 // pin/tftp translates, and has no windows
 	}
 	if t.req.windowsize > 0 {
-		t.window = max(1, min(t.req.windowsize, c.maxWindow, (1<<20)/t.block))
+		t.window = max(1, min(t.req.windowsize, c.maxWindow, (1<<20)/t.block, t.s.learnt(t.key.Addr())))
 		t.req.windowsize = t.window
 	}
-	t.timing = timing{longest: c.timeout, retries: c.retries}
+	t.burst = t.window
+	t.timing = timing{first: c.timeout, longest: c.timeout, retries: c.retries}
 	if t.req.timeout > 0 {
 		t.timing.longest = time.Duration(t.req.timeout) * time.Second
+		t.timing.first = min(c.timeout, t.timing.longest)
 	}
 	t.lastAck = time.Now()
 }
