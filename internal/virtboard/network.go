@@ -37,8 +37,10 @@ const (
 	batch = 128 << 10
 	// unansweredUDP is how many UDP frames go to the board without one from it.
 	// What is more is lost, as on a network card whose ring is full: U-Boot's has
-	// 32 buffers, and QEMU would queue the rest behind them.
+	// 32 buffers, and QEMU would queue the rest behind them. After ringPause
+	// without a frame, the board has had the time to take what was in its ring.
 	unansweredUDP = 24
+	ringPause     = 100 * time.Millisecond
 )
 
 // Network is the Ethernet cable of a board with a host at its other end: a
@@ -56,6 +58,7 @@ type Network struct {
 
 	received   atomic.Int64 // frames from the board
 	unanswered atomic.Int64 // UDP frames to the board since the last one from it
+	lastUDP    time.Time    // when the last of them went; sendLoop's
 
 	mu      sync.Mutex
 	faults  Faults
@@ -226,6 +229,11 @@ func (n *Network) fits(pkt *stack.PacketBuffer) bool {
 	if pkt.TransportProtocolNumber != udp.ProtocolNumber {
 		return true
 	}
+	now := time.Now()
+	if now.Sub(n.lastUDP) > ringPause {
+		n.unanswered.Store(0)
+	}
+	n.lastUDP = now
 	return n.unanswered.Add(1) <= unansweredUDP
 }
 
