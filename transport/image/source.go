@@ -121,8 +121,12 @@ func (s *fileSource) Open(ctx context.Context, offset int64) (io.ReadCloser, err
 			return nil, err
 		}
 	}
+	r := io.Reader(f)
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		r = sequential(f, offset, st.Size())
+	}
 	stop := context.AfterFunc(ctx, func() { f.Close() })
-	return &ctxReader{ctx: ctx, r: f, close: func() error { stop(); return f.Close() }}, nil
+	return &ctxReader{ctx: ctx, r: r, close: func() error { stop(); return f.Close() }}, nil
 }
 
 func notFound(err error) error {

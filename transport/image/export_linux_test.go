@@ -1,0 +1,4 @@
+package image
+
+// SequentialWith is sequentialWith.
+var SequentialWith = sequentialWith
