@@ -250,7 +250,7 @@ func FuzzTelnet(f *testing.F) {
 		deadline(t)
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 		go func() {
 			defer l.Close()
@@ -262,7 +262,7 @@ func FuzzTelnet(f *testing.F) {
 		}()
 		p, err := serial.Open(t.Context(), "telnet://"+l.Addr().String())
 		if err != nil {
-			t.Skip(err)
+			return // the end came while the options were agreed on; there is nothing to read
 		}
 		defer p.Close()
 		if out, _ := io.ReadAll(p); len(out) > len(data) {

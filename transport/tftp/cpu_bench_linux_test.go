@@ -17,39 +17,46 @@ import (
 	"github.com/dutflash/dutflash/transport/tftp"
 )
 
-// serveEnv has TestServeFor serve a file until SIGTERM: path and address.
+// serveEnv has this program serve a file until SIGTERM, and nothing else: path and
+// address.
 const serveEnv = "DUTFLASH_TFTP_BENCH_SERVE"
 
-// TestServeFor is the server process of BenchmarkCPU, and nothing else.
-func TestServeFor(t *testing.T) {
-	path, address, ok := strings.Cut(os.Getenv(serveEnv), " ")
-	if !ok {
-		t.Skip("a process of BenchmarkCPU only")
+// TestMain makes this program the server process of BenchmarkCPU where it was
+// started as that.
+func TestMain(m *testing.M) {
+	if path, address, ok := strings.Cut(os.Getenv(serveEnv), " "); ok {
+		if err := serveFor(path, address); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
+	os.Exit(m.Run())
+}
+
+func serveFor(path, address string) error {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
 	s, err := tftp.New()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	f, err := tftp.FromPath(path)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	if err := s.Add("kernel", f); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	conn, err := net.ListenPacket("udp", address)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(conn) }()
 	<-stop
 	s.Close()
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
+	return <-served
 }
 
 // BenchmarkCPU compares the processor time, user and system, that this package's
@@ -78,7 +85,7 @@ func BenchmarkCPU(b *testing.B) {
 		}
 	}
 	ours := func(address string) *exec.Cmd {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestServeFor$")
+		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), serveEnv+"="+path+" "+address)
 		return cmd
 	}

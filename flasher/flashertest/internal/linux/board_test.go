@@ -152,7 +152,7 @@ func flash(t testing.TB, s *busybox.Shell, image []byte) (*extents.Plan, error) 
 	mux.HandleFunc("/worker.sh", func(w http.ResponseWriter, _ *http.Request) { w.Write(extents.Script()) })
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
-	err = s.Script(t.Context(), srv.URL+"/worker.sh", func(b []byte) { t.Logf("board: %s", b) }, "/dev/mmcblk1", srv.URL+"/e", "iflag=direct", "oflag=direct", "reader", "writer")
+	err = s.Script(t.Context(), srv.URL+"/worker.sh", func(b []byte) { t.Logf("board: %s", b) }, "/dev/mmcblk1", srv.URL+"/e", "iflag=direct", "oflag=direct", "sha256sum", "reader", "writer")
 	return p, err
 }
 
@@ -219,7 +219,7 @@ func TestStreamAndVerifyScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := s.Script(testContext(t), srv.URL+"/verify.sh", func(b []byte) { out.Write(b) }, "/dev/mmcblk1", strconv.Itoa(len(image)), "iflag=direct"); err != nil {
+	if err := s.Script(testContext(t), srv.URL+"/verify.sh", func(b []byte) { out.Write(b) }, "/dev/mmcblk1", strconv.Itoa(len(image)), "iflag=direct", "sha256sum"); err != nil {
 		t.Fatal(err)
 	}
 	t.Logf("%s", out.String())
