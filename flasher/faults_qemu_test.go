@@ -41,9 +41,8 @@ func TestFlashContinuesAfterReset(t *testing.T) {
 	}
 	r.holds(t, raw)
 	r.isOff(t)
-	// A busy machine may cost another one.
-	if len(res.Attempts) == 0 || res.Attempts[0].Step != flasher.StepWrite {
-		t.Errorf("attempts %+v, want that the first failed while writing", res.Attempts)
+	if len(res.Attempts) != 1 || res.Attempts[0].Step != flasher.StepWrite {
+		t.Errorf("attempts %+v, want one that failed while writing", res.Attempts)
 	}
 	if res.WrittenBytes > 28*mib {
 		t.Errorf("the retry wrote %d bytes of %d", res.WrittenBytes, len(raw))
@@ -130,7 +129,7 @@ func TestNetworkCutWhileWriting(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.holds(t, raw)
-	if len(res.Attempts) == 0 || !errors.Is(res.Attempts[0].Err, flasher.ErrStalled) {
-		t.Errorf("attempts %+v, want that the first stalled", res.Attempts)
+	if len(res.Attempts) != 1 || !errors.Is(res.Attempts[0].Err, flasher.ErrStalled) {
+		t.Errorf("attempts %+v, want one that stalled", res.Attempts)
 	}
 }
