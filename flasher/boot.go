@@ -8,7 +8,6 @@ import (
 	"io"
 	"path"
 	"strings"
-	"time"
 
 	"github.com/dutflash/dutflash/bundle"
 	"github.com/dutflash/dutflash/busybox"
@@ -140,85 +139,6 @@ func (o *operation) toShell(ctx context.Context) error {
 		return err
 	}
 	return o.step(ctx, StepLogin, t.Boot, o.login)
-}
-
-// setUpNetwork gives U-Boot an address and tells it ours.
-func (o *operation) setUpNetwork(ctx context.Context) error {
-	cfg := &o.f.cfg
-	if cfg.static != nil {
-		o.net = *cfg.static
-		cfg.log.Info("Setting a static network configuration", "address", o.net.Address)
-	} else {
-		cfg.log.Info("Running DHCP to obtain network configuration...")
-		n, err := o.uboot.DHCP(ctx)
-		if err != nil {
-			return err
-		}
-		o.net = n
-		cfg.log.Info("discovered dhcp details", "address", n.Address, "gateway", n.Gateway)
-	}
-	server, err := o.f.serverAddress(o.net.Address.Addr())
-	if err != nil {
-		return err
-	}
-	o.servers.facing(server)
-	o.net.Server = server
-	return o.uboot.SetNetwork(ctx, o.net)
-}
-
-// loadAll brings the artefacts into the board's RAM.
-func (o *operation) loadAll(ctx context.Context) error {
-	if len(o.files) == 0 {
-		return nil
-	}
-	return o.step(ctx, StepLoad, time.Duration(len(o.files))*o.f.cfg.timeouts.Load, func(ctx context.Context) error {
-		for _, a := range o.files {
-			fileCtx, cancel := context.WithTimeout(ctx, o.f.cfg.timeouts.Load)
-			err := o.load(fileCtx, a)
-			cancel()
-			if err != nil {
-				return fmt.Errorf("%s: %w%s", a.role, err, o.servers.tftpFailure(a.name))
-			}
-		}
-		return nil
-	})
-}
-
-// tftpBlock is the largest block that fits into an Ethernet frame beside the
-// headers; a larger one needs a U-Boot with CONFIG_IP_DEFRAG.
-const tftpBlock = 1468
-
-// load brings one artefact into RAM and checks what arrived. Where the network
-// driver drops the bursts of a window, it is tried with half of it, down to lock
-// step, and the board is known by that from then on.
-func (o *operation) load(ctx context.Context, a artefact) error {
-	cfg := &o.f.cfg
-	for {
-		window := int(o.f.tftpWindow.Load())
-		cfg.log.Info("Loading into RAM", "what", a.role, "file", a.name, "address", a.address, "bytes", a.size, "window", window)
-		err := o.loadOnce(ctx, a, window)
-		if err == nil || window == 1 || ctx.Err() != nil || !errors.Is(err, uboot.ErrNoServer) {
-			return err
-		}
-		o.f.tftpWindow.Store(int32(window / 2))
-		cfg.log.Warn("The transfer stalled, trying with a smaller window", "file", a.name, "window", window/2, "error", err)
-	}
-}
-
-func (o *operation) loadOnce(ctx context.Context, a artefact, window int) error {
-	restore, err := o.uboot.TFTPWindow(ctx, window, tftpBlock)
-	if err != nil {
-		return err
-	}
-	m := o.meter(StepLoad, a.role+" "+a.name, a.size)
-	defer o.servers.watchTFTP(a.name, m.update)()
-	if _, err := o.uboot.TFTPBoot(ctx, uboot.File{
-		Name: a.name, Address: a.address, Size: a.size, CRC32: a.crc, CheckCRC: true,
-	}); err != nil {
-		return err
-	}
-	m.update(a.size)
-	return restore(ctx)
 }
 
 func (o *operation) boot(ctx context.Context) error {

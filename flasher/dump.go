@@ -244,11 +244,11 @@ func (d *dump) once(ctx context.Context) error {
 	if err := d.toShell(ctx); err != nil {
 		return err
 	}
-	d.res.Board = d.net.Address.Addr().String()
 	d.w = &writer{operation: d.operation, res: d.part.res}
 	if err := d.step(ctx, StepShell, 3*t.Command, d.w.setUpShell); err != nil {
 		return err
 	}
+	d.res.Board = d.board()
 	if err := d.step(ctx, StepTarget, t.Command, d.locate); err != nil {
 		return err
 	}

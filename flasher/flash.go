@@ -237,7 +237,7 @@ func (o *operation) flashOnce(ctx context.Context, parts []*part, cfg flashConfi
 	if err := o.toShell(ctx); err != nil {
 		return err
 	}
-	res.Board = o.net.Address.Addr().String()
+	res.Board = o.board()
 	// The images and the targets are all known to be good before the first
 	// command that writes, which may be a preflash command.
 	for _, p := range parts {
@@ -254,6 +254,7 @@ func (o *operation) flashOnce(ctx context.Context, parts []*part, cfg flashConfi
 	if err := o.step(ctx, StepShell, 3*t.Command, parts[0].w.setUpShell); err != nil {
 		return err
 	}
+	res.Board = o.board() // where U-Boot had no network
 	if err := o.step(ctx, StepTarget, time.Duration(len(parts))*t.Command, func(ctx context.Context) error {
 		for _, p := range parts {
 			p.w.tools = parts[0].w.tools

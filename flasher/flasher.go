@@ -75,7 +75,7 @@ func New(open OpenConsole, pwr power.Controller, bundleRef string, opts ...Optio
 	for _, opt := range opts {
 		problems = append(problems, opt(&f.cfg))
 	}
-	problems = append(problems, f.cfg.timeouts.fill(), f.cfg.checkDirect(), f.cfg.checkServers())
+	problems = append(problems, f.cfg.timeouts.fill(), f.cfg.checkDirect(), f.cfg.checkLoad(), f.cfg.checkServers())
 	if err := errors.Join(problems...); err != nil {
 		return nil, &Error{Op: "new", Step: StepCheck, Err: fmt.Errorf("%w: %w", ErrConfig, err)}
 	}

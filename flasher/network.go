@@ -72,10 +72,10 @@ const tftpPort = 69
 func portError(server, network, address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%s server on %s %s: %w: %w (another TFTP daemon or another flash holds it; stop that, use its directory with WithTFTPDir, bind another address of this host with WithBindAddress, or have the flashes of one process share their servers with WithServers)",
+		return fmt.Errorf("%s server on %s %s: %w: %w (another TFTP daemon or another flash holds it; stop that, use its directory with WithTFTPDir, load another way with WithLoad, bind another address of this host with WithBindAddress, or have the flashes of one process share their servers with WithServers)",
 			server, network, address, ErrPortTaken, err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s server on %s %s: %w: %w (ways out: setcap cap_net_bind_service=+ep on the program, sysctl net.ipv4.ip_unprivileged_port_start=69, or the directory of a TFTP daemon that runs already, with WithTFTPDir)",
+		return fmt.Errorf("%s server on %s %s: %w: %w (ways out: setcap cap_net_bind_service=+ep on the program, sysctl net.ipv4.ip_unprivileged_port_start=69, or the directory of a TFTP daemon that runs already, with WithTFTPDir; WithLoad has ways without TFTP)",
 			server, network, address, ErrPortPermission, err)
 	default:
 		return fmt.Errorf("%s server on %s %s: %w", server, network, address, err)

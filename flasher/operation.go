@@ -32,13 +32,16 @@ type operation struct {
 	manifest *bundle.Manifest
 	files    []artefact // what U-Boot loads
 	bootCmd  string
+	loadedBy LoadMethod // what LoadAuto fell back to, once that worked
 
 	servers *servers
 	con     *console.Console
 	uboot   *uboot.Session
 	shell   *busybox.Shell
-	net     uboot.Network
-	powered bool // the power switch was touched
+	net     uboot.Network // the zero value where U-Boot has none
+	powered bool          // the power switch was touched
+
+	noEthernet bool // U-Boot found no network, and goes on without
 }
 
 func (f *Flasher) begin(name string) *operation {
@@ -98,6 +101,14 @@ func (o *operation) tail() string {
 		return ""
 	}
 	return con.Tail(tailLines)
+}
+
+// board is the board's address as text, "" where it has none.
+func (o *operation) board() string {
+	if a := o.net.Address.Addr(); a.IsValid() {
+		return a.String()
+	}
+	return ""
 }
 
 // setConsole sets or, with nil, forgets the console.

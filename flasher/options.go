@@ -31,6 +31,9 @@ type config struct {
 	httpPort   int
 	tftpWindow int
 	tftpDir    string
+	tftpServer netip.Addr // not this process
+	tftpPrefix string
+	load       LoadMethod
 
 	cacheDir  string
 	overrides bundle.Overrides
@@ -67,7 +70,8 @@ type Timeouts struct {
 	Bootloader time.Duration
 	// Network: DHCP with its retries. Default 2 min.
 	Network time.Duration
-	// Load: one file over TFTP. Default 5 min.
+	// Load: one file into RAM by one method. Default 5 min. Over the console a
+	// file has a further second for each 5000 bytes.
 	Load time.Duration
 	// Boot: from the boot command to the login prompt and a proved shell.
 	// Default 6 min, twice what Jumpstarter allows for each half.
@@ -145,6 +149,7 @@ func defaults() config {
 		cycleWait: power.DefaultCycleWait,
 		verify:    VerifyFull,
 		method:    MethodAuto,
+		load:      LoadAuto,
 		// One that hides the round trip well: 15 times lock step with
 		// half a millisecond each way. A driver with fewer receive buffers
 		// loses the end of a window, and is then sent less at once.

@@ -19,7 +19,7 @@ import (
 type servers struct {
 	owner    *Servers
 	private  bool           // owner is this operation's alone
-	tftp     *tftp.Server   // nil where a TFTP daemon serves the files
+	tftp     *tftp.Server   // nil where this process serves no TFTP
 	http     *httpd.Session // of the owner's HTTP server
 	httpPort int
 	open     []io.Closer // artefacts
@@ -55,7 +55,7 @@ func (o *operation) serve(ctx context.Context) (err error) {
 	}
 	if cfg.tftpDir != "" {
 		err = o.stage(s)
-	} else if !s.private {
+	} else if !s.private && s.tftp != nil {
 		prefix := rand.Text()[:8] + "-" // other boards have files of these names
 		for i := range o.files {
 			o.files[i].name = prefix + o.files[i].name
@@ -110,8 +110,8 @@ func (s *servers) address() string {
 	return s.host
 }
 
-// watchTFTP has fn called with the bytes of a file that were acknowledged; the
-// returned function ends that.
+// watchTFTP has fn called with the bytes of a file that were acknowledged, first
+// with 0 when it is asked for; the returned function ends that.
 func (s *servers) watchTFTP(name string, fn func(int64)) (stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +130,7 @@ func (s *servers) tftpEvent(ev tftp.Event) {
 		s.failed[ev.File] = ev.Err
 	}
 	s.mu.Unlock()
-	if fn != nil && ev.Bytes > 0 {
+	if fn != nil {
 		fn(ev.Bytes)
 	}
 }

@@ -105,7 +105,7 @@ func (s *Servers) listen(ctx context.Context, cfg *config) (*tftp.Server, int, e
 		return nil, 0, fmt.Errorf("the servers of WithServers: %w", net.ErrClosed)
 	}
 	var server *tftp.Server
-	if cfg.tftpDir == "" {
+	if cfg.servesTFTP() {
 		var err error
 		if server, err = s.listenTFTP(ctx, cfg); err != nil {
 			return nil, 0, err

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 )
 
 // WithTFTPDir has a TFTP daemon that runs already serve the kernel, the initramfs
@@ -25,6 +27,29 @@ func WithTFTPDir(dir string) Option {
 		return nil
 	}
 }
+
+// WithTFTPServer has the board load kernel, initramfs and DTB from a TFTP server
+// that is not this process, at addr. Its names begin with prefix, as in "lab/",
+// which may be empty. With [WithTFTPDir], whose directory is then one that this
+// server shows under prefix, the files are put there for the time of an operation.
+// Without, they must be there already, under the last part of their names in the
+// bundle; what arrives is compared with the bundle by size and CRC-32, so that
+// files of another release are found out before they are booted. The image comes
+// from this host in any case.
+func WithTFTPServer(addr netip.Addr, prefix string) Option {
+	return func(c *config) error {
+		if !addr.IsValid() || addr.IsUnspecified() {
+			return fmt.Errorf("WithTFTPServer: %v is no address that a board could reach", addr)
+		}
+		if !tftpPath.MatchString(prefix) {
+			return fmt.Errorf("WithTFTPServer: the prefix %q has a character that U-Boot's command line does not take", prefix)
+		}
+		c.tftpServer, c.tftpPrefix = addr, prefix
+		return nil
+	}
+}
+
+var tftpPath = regexp.MustCompile(`^[A-Za-z0-9_./+@%=-]*$`)
 
 // stage puts the artefacts into the directory of a TFTP daemon, and gives them
 // the names that they have there. What was put there until an error came is taken

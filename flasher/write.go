@@ -46,8 +46,12 @@ func (o *operation) linuxNetwork(ctx context.Context) error {
 	if o.f.cfg.static != nil {
 		return o.shell.SetAddress(ctx, busybox.Address{IP: o.net.Address, Gateway: o.net.Gateway})
 	}
-	_, err := o.shell.Udhcpc(ctx, "")
-	return err
+	a, err := o.shell.Udhcpc(ctx, "")
+	if err != nil || o.net.Address.IsValid() {
+		return err
+	}
+	o.net.Address, o.net.Gateway = a.IP, a.Gateway
+	return o.faceBoard()
 }
 
 // inputFlags are dd's flags for reading past the page cache, where it has them.
@@ -73,7 +77,7 @@ func (o *operation) preflash(ctx context.Context) error {
 	if o.net.Gateway.IsValid() {
 		gateway = o.net.Gateway.String()
 	}
-	if _, err := o.shell.Run(ctx, fmt.Sprintf("export dhcp_addr=%s gw_addr=%s", o.net.Address.Addr(), gateway)); err != nil {
+	if _, err := o.shell.Run(ctx, fmt.Sprintf("export dhcp_addr=%s gw_addr=%s", o.board(), gateway)); err != nil {
 		return err
 	}
 	for _, cmd := range o.manifest.Spec.PreflashCommands {

@@ -1,0 +1,319 @@
+package flasher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/dutflash/dutflash/uboot"
+)
+
+// LoadMethod says how U-Boot gets kernel, initramfs and DTB into the board's RAM.
+type LoadMethod string
+
+// What [WithLoad] takes.
+const (
+	// LoadAuto is TFTP. Where U-Boot cannot have that (the build has no
+	// tftpboot, it finds no network interface, or the server never answers, in
+	// lock step neither), HTTP is next where the build has wget, and then, for
+	// files of at most 2 MiB together, YMODEM. The log has the reason, and the
+	// operation keeps to what worked. The default.
+	LoadAuto LoadMethod = "auto"
+	// LoadTFTP is TFTP (RFC 1350, 2347 to 2349, 7440) and nothing else.
+	LoadTFTP LoadMethod = "tftp"
+	// LoadHTTP is U-Boot's wget command, of builds since 2023.04 with
+	// CONFIG_CMD_WGET. Nothing listens on port 69. Builds older than 2023.10 ask
+	// port 80 only: see [WithHTTPPort].
+	LoadHTTP LoadMethod = "http"
+	// LoadYModem is U-Boot's loady command over the console: for a board without
+	// a network in U-Boot. Nothing listens on port 69, and U-Boot asks for no
+	// address. At 115200 baud it takes 100 s for each MB.
+	LoadYModem LoadMethod = "ymodem"
+)
+
+// serial says whether the files go over the console.
+func (m LoadMethod) serial() bool { return m == LoadYModem }
+
+// serialLimit is what LoadAuto sends over the console at most, in bytes: three
+// and a half minutes at 115200 baud.
+const serialLimit = 2 << 20
+
+// serialRate, in bytes per second, is half of what 115200 baud carry. It is the
+// time that a file has beside Timeouts.Load.
+const serialRate = 5000
+
+// WithLoad sets how U-Boot gets the bundle's files. A bundle whose manifest names
+// no files (the kernel is on the board, and the boot command does it all) needs
+// none of them, nor a network in U-Boot.
+func WithLoad(m LoadMethod) Option {
+	return func(c *config) error {
+		switch m {
+		case LoadAuto, LoadTFTP, LoadHTTP, LoadYModem:
+			c.load = m
+			return nil
+		}
+		return fmt.Errorf("WithLoad: %q is not one of %q, %q, %q, %q", m, LoadAuto, LoadTFTP, LoadHTTP, LoadYModem)
+	}
+}
+
+// checkLoad refuses options that would have no effect on each other.
+func (c *config) checkLoad() error {
+	if c.load == LoadAuto || c.load == LoadTFTP {
+		return nil
+	}
+	if c.tftpDir != "" || c.tftpServer.IsValid() {
+		return fmt.Errorf("WithTFTPDir and WithTFTPServer have no meaning with WithLoad(%q)", c.load)
+	}
+	return nil
+}
+
+// servesTFTP says whether this process is the TFTP server.
+func (c *config) servesTFTP() bool {
+	return (c.load == LoadAuto || c.load == LoadTFTP) && c.tftpDir == "" && !c.tftpServer.IsValid()
+}
+
+// loadBytes is how much U-Boot has to load.
+func (o *operation) loadBytes() (n int64) {
+	for _, a := range o.files {
+		n += a.size
+	}
+	return n
+}
+
+// needsNoNetwork says whether the board can be booted without a network in U-Boot.
+func (o *operation) needsNoNetwork() bool {
+	return len(o.files) == 0 || o.f.cfg.load == LoadAuto && o.loadBytes() <= serialLimit
+}
+
+// setUpNetwork gives U-Boot an address and tells it ours, unless it can do without.
+func (o *operation) setUpNetwork(ctx context.Context) error {
+	cfg := &o.f.cfg
+	o.net, o.noEthernet = uboot.Network{}, false
+	switch {
+	case cfg.static != nil:
+		o.net = *cfg.static
+		cfg.log.Info("Setting a static network configuration", "address", o.net.Address)
+	case cfg.load.serial():
+		cfg.log.Info("U-Boot gets no address: it loads over the console", "by", cfg.load)
+		return nil
+	default:
+		cfg.log.Info("Running DHCP to obtain network configuration...")
+		n, err := o.uboot.DHCP(ctx)
+		if (errors.Is(err, uboot.ErrNoEthernet) || errors.Is(err, uboot.ErrUnknownCommand)) && o.needsNoNetwork() {
+			cfg.log.Warn("U-Boot has no network; going on without", "bytes to load", o.loadBytes(), "error", err)
+			o.noEthernet = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		o.net = n
+		cfg.log.Info("discovered dhcp details", "address", n.Address, "gateway", n.Gateway)
+	}
+	if err := o.faceBoard(); err != nil {
+		return err
+	}
+	return o.uboot.SetNetwork(ctx, o.net)
+}
+
+// faceBoard finds the address at which the board reaches this host, and the one
+// of its TFTP server.
+func (o *operation) faceBoard() error {
+	server, err := o.f.serverAddress(o.net.Address.Addr())
+	if err != nil {
+		return err
+	}
+	o.servers.facing(server)
+	if o.net.Server = server; o.f.cfg.tftpServer.IsValid() {
+		o.net.Server = o.f.cfg.tftpServer
+	}
+	return nil
+}
+
+// loadAll brings the artefacts into the board's RAM.
+func (o *operation) loadAll(ctx context.Context) error {
+	if len(o.files) == 0 {
+		o.f.cfg.log.Info("Nothing to load: the manifest names no files")
+		return nil
+	}
+	limit := time.Duration(0)
+	for _, a := range o.files {
+		for _, by := range o.loadMethods() {
+			limit += o.loadTime(a, by)
+		}
+	}
+	return o.step(ctx, StepLoad, limit, func(ctx context.Context) error {
+		for _, a := range o.files {
+			if err := o.load(ctx, a); err != nil {
+				return fmt.Errorf("%s: %w", a.role, err)
+			}
+		}
+		return nil
+	})
+}
+
+// loadTime is the limit of one file.
+func (o *operation) loadTime(a artefact, by LoadMethod) time.Duration {
+	limit := o.f.cfg.timeouts.Load
+	if by.serial() {
+		limit += time.Duration(a.size/serialRate) * time.Second
+	}
+	return limit
+}
+
+// loadMethods are those to try, in their order.
+func (o *operation) loadMethods() []LoadMethod {
+	switch {
+	case o.f.cfg.load != LoadAuto:
+		return []LoadMethod{o.f.cfg.load}
+	case o.loadedBy != "":
+		return []LoadMethod{o.loadedBy}
+	case o.noEthernet:
+		return []LoadMethod{LoadYModem}
+	case o.loadBytes() > serialLimit:
+		return []LoadMethod{LoadTFTP, LoadHTTP}
+	}
+	return []LoadMethod{LoadTFTP, LoadHTTP, LoadYModem}
+}
+
+// load brings one artefact into RAM by the first method that the board can have.
+func (o *operation) load(ctx context.Context, a artefact) error {
+	methods, failed := o.loadMethods(), []error(nil)
+	for i, by := range methods {
+		fileCtx, cancel := context.WithTimeout(ctx, o.loadTime(a, by))
+		err := o.loadBy(fileCtx, a, by)
+		cancel()
+		if err == nil {
+			if i > 0 {
+				o.loadedBy = by
+			}
+			return nil
+		}
+		failed = append(failed, fmt.Errorf("by %s: %w", by, err))
+		if ctx.Err() != nil || !cannotHave(err) {
+			break
+		}
+		if i+1 < len(methods) {
+			o.f.cfg.log.Warn("U-Boot cannot load that way, trying another", "by", by, "next", methods[i+1], "error", err)
+		}
+	}
+	if len(failed) == 1 {
+		return errors.Unwrap(failed[0])
+	}
+	return errors.Join(failed...)
+}
+
+// cannotHave says whether a method is not to be had on this board, as opposed to
+// one that failed with this file.
+func cannotHave(err error) bool {
+	return errors.Is(err, uboot.ErrUnknownCommand) || errors.Is(err, uboot.ErrNoEthernet) || errors.Is(err, uboot.ErrNoServer)
+}
+
+func (o *operation) loadBy(ctx context.Context, a artefact, by LoadMethod) error {
+	switch by {
+	case LoadYModem:
+		return o.loadSerial(ctx, a, by)
+	default:
+		if err := o.loadTFTP(ctx, a); err != nil {
+			return fmt.Errorf("%w%s", err, o.servers.tftpFailure(a.name))
+		}
+		return nil
+	}
+}
+
+// The sizes of TFTP blocks: the largest that fits into an Ethernet frame beside
+// the headers (a larger one needs a U-Boot with CONFIG_IP_DEFRAG), and the one that
+// every path carries.
+const (
+	tftpBlock      = 1468
+	tftpSmallBlock = 512
+)
+
+// loadTFTP loads by TFTP and checks what arrived. Where the network driver drops
+// the bursts of a window, it is tried with half of it, down to lock step, and the
+// board is known by that from then on. Where not even one block arrived, it is
+// tried with blocks that fit into any packet; where not even the request did,
+// trying again is of no use.
+func (o *operation) loadTFTP(ctx context.Context, a artefact) error {
+	cfg := &o.f.cfg
+	block := tftpBlock
+	for {
+		window := int(o.f.tftpWindow.Load())
+		if block == tftpSmallBlock {
+			window = 1
+		}
+		cfg.log.Info("Loading into RAM", "what", a.role, "file", a.name, "address", a.address, "bytes", a.size, "window", window, "block", block)
+		seen, err := o.loadOnce(ctx, a, window, block)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, uboot.ErrNoServer) {
+			return err
+		}
+		switch {
+		case seen == tftpNothing:
+			return fmt.Errorf("%w (its request never came to this host's port 69: a firewall, another network, or a wrong server address?)", err)
+		case seen == tftpRequest && block == tftpBlock:
+			block = tftpSmallBlock
+			cfg.log.Warn("The board acknowledged nothing, trying with small blocks", "file", a.name, "block", block, "error", err)
+		case seen == tftpRequest, window == 1:
+			return err
+		default:
+			o.f.tftpWindow.Store(int32(window / 2))
+			cfg.log.Warn("The transfer stalled, trying with a smaller window", "file", a.name, "window", window/2, "error", err)
+		}
+	}
+}
+
+// tftpSeen is how far a transfer came, by what this host's server saw of it.
+type tftpSeen int
+
+const (
+	tftpNothing tftpSeen = iota
+	tftpRequest          // but no block was acknowledged
+	tftpBlocks
+)
+
+func (o *operation) loadOnce(ctx context.Context, a artefact, window, block int) (tftpSeen, error) {
+	restore, err := o.uboot.TFTPWindow(ctx, window, block)
+	if err != nil {
+		return tftpNothing, err
+	}
+	m := o.meter(StepLoad, a.role+" "+a.name, a.size)
+	var seen atomic.Int32
+	stop := o.servers.watchTFTP(a.name, func(acknowledged int64) {
+		if acknowledged == 0 {
+			seen.CompareAndSwap(int32(tftpNothing), int32(tftpRequest))
+			return
+		}
+		seen.Store(int32(tftpBlocks))
+		m.update(acknowledged)
+	})
+	_, err = o.uboot.TFTPBoot(ctx, uboot.File{
+		Name: o.f.cfg.tftpPrefix + a.name, Address: a.address, Size: a.size, CRC32: a.crc, CheckCRC: true,
+	})
+	stop()
+	if !o.f.cfg.servesTFTP() {
+		seen.Store(int32(tftpBlocks)) // as far as anybody knows
+	}
+	switch {
+	case err == nil:
+		m.update(a.size)
+		return tftpBlocks, restore(ctx)
+	case errors.Is(err, uboot.ErrNoServer) && ctx.Err() == nil: // U-Boot is at its prompt
+		err = errors.Join(err, restore(ctx))
+	}
+	return tftpSeen(seen.Load()), err
+}
+
+// loadSerial sends an artefact over the console.
+func (o *operation) loadSerial(ctx context.Context, a artefact, by LoadMethod) error {
+	content, err := o.bundle.Open(a.file)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	o.f.cfg.log.Info("Loading into RAM over the console", "what", a.role, "by", by, "address", a.address, "bytes", a.size)
+	m := o.meter(StepLoad, a.role+" "+a.name, a.size)
+	_, err = o.uboot.LoadYModem(ctx, uboot.Upload{Name: a.name, Address: a.address, Content: content, Size: a.size, Progress: m.update})
+	return err
+}
