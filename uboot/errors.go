@@ -43,6 +43,11 @@ var (
 	ErrNoServer = errors.New("the server does not answer U-Boot")
 	// ErrTFTP: the TFTP server refused; the message has its text.
 	ErrTFTP = errors.New("TFTP error")
+	// ErrHTTP: the HTTP server refused, or a transfer by HTTP broke off; the message
+	// has what U-Boot printed.
+	ErrHTTP = errors.New("HTTP transfer failed")
+	// ErrWgetPort: this U-Boot's wget cannot be told the port.
+	ErrWgetPort = errors.New("this U-Boot's wget cannot be told the port")
 	// ErrSize: another number of bytes arrived than the file has.
 	ErrSize = errors.New("wrong size in RAM")
 	// ErrCRC: the bytes in RAM are not those of the file.
@@ -57,7 +62,8 @@ var (
 
 // Error says which step of a session failed.
 type Error struct {
-	// Op is "interrupt", "run", "env", "dhcp", "network", "tftp" or "boot".
+	// Op is "interrupt", "run", "env", "dhcp", "network", "tftp", "wget",
+	// "ymodem", "xmodem", "kermit" or "boot".
 	Op string
 	// Command is what was typed, if anything.
 	Command string

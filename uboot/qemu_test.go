@@ -33,6 +33,7 @@ type build struct {
 	prompt    string
 	crash     string // a command that U-Boot does not survive
 	resets    bool   // it resets itself then
+	toHost    bool   // its network reaches this machine, as 10.0.2.2
 }
 
 func (b build) transcript() string { return filepath.Join("testdata", b.name+".txt") }
@@ -114,7 +115,11 @@ func start(t *testing.T, b build, dir string, rec *recorder) *console.Console {
 	if b.nic == "" {
 		args = append(args, "-nic", "none")
 	} else {
-		args = append(args, "-netdev", "user,id=n0,restrict=on,tftp="+dir, "-device", b.nic+",netdev=n0,mac=52:54:00:12:34:56",
+		restrict := ",restrict=on"
+		if b.toHost {
+			restrict = ""
+		}
+		args = append(args, "-netdev", "user,id=n0"+restrict+",tftp="+dir, "-device", b.nic+",netdev=n0,mac=52:54:00:12:34:56",
 			"-device", b.nic+",mac=52:54:00:12:34:57")
 	}
 	cmd := exec.Command(bin, args...)

@@ -8,9 +8,9 @@ import (
 	"strconv"
 )
 
-// File is what [Session.TFTPBoot] loads.
+// File is what [Session.TFTPBoot] and [Session.LoadWget] load.
 type File struct {
-	// Name on the TFTP server.
+	// Name on the TFTP server, or the URL for LoadWget.
 	Name string
 	// Address in RAM, as U-Boot takes it: hexadecimal, with or without 0x, or a
 	// variable such as ${kernel_addr_r}.
@@ -23,7 +23,7 @@ type File struct {
 	CheckCRC bool
 }
 
-// Loaded says what [Session.TFTPBoot] brought into RAM.
+// Loaded says what was brought into RAM.
 type Loaded struct {
 	// Size in bytes.
 	Size int64
@@ -69,8 +69,15 @@ func (s *Session) tftpBoot(ctx context.Context, f File, cmd string) (l Loaded, e
 		return l, err
 	case m == nil && known != nil: // no exit status to tell
 		return l, known
-	case m == nil:
-		return l, fmt.Errorf("%w: tftpboot did not say how much arrived: %q", ErrSize, out)
+	}
+	return s.checkLoaded(ctx, f, "tftpboot", out)
+}
+
+// checkLoaded compares what a command says that it loaded with the file.
+func (s *Session) checkLoaded(ctx context.Context, f File, cmd, out string) (l Loaded, err error) {
+	m := transferred.FindStringSubmatch(out)
+	if m == nil {
+		return l, fmt.Errorf("%w: %s did not say how much arrived: %q", ErrSize, cmd, out)
 	}
 	if l.Size, err = strconv.ParseInt(m[1], 10, 64); err != nil {
 		return l, err
