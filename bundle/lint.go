@@ -167,7 +167,9 @@ func (l *linter) check(m *Manifest) error {
 			}
 		}
 	}
-	if kernel := l.infos[s.Kernel.File]; noKernel(kernel.Kind) {
+	if s.Kernel == nil {
+		l.add(SeverityWarning, "spec.kernel", "is missing, so the boot command must take a kernel that is on the board already; Jumpstarter requires it")
+	} else if kernel := l.infos[s.Kernel.File]; noKernel(kernel.Kind) {
 		hint := ""
 		if kernel.Kind == artefact.Text {
 			hint = "; is it the pointer of a large-file storage?"

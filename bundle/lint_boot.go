@@ -33,6 +33,12 @@ func (l *linter) boot(m *Manifest, at string, v Variant) {
 		}
 		return
 	}
+	if s.Kernel == nil {
+		if v.File != "" && len(cmd.args) > 2 && !cmd.uses(2, s.DTB.Address) {
+			l.add(SeverityError, at, "%q takes the device tree at %s, but %s is loaded to %s", v.BootCmd, cmd.args[2].addr, v.File, s.DTB.Address)
+		}
+		return
+	}
 	kernel := l.infos[s.Kernel.File]
 	l.verb(at, cmd, s.Kernel.File, kernel)
 	if len(cmd.args) == 0 {
@@ -159,6 +165,9 @@ func (l *linter) ramdiskArg(at string, cmd bootCommand, m *Manifest, v Variant, 
 // else that is loaded.
 func (l *linter) memory(m *Manifest) {
 	s := &m.Spec
+	if s.Kernel == nil {
+		return
+	}
 	k := l.infos[s.Kernel.File]
 	start, ok := s.Kernel.Address.Uint64()
 	if !ok || k.Kind != artefact.ARM64Image && k.Kind != artefact.RISCVImage {

@@ -49,9 +49,10 @@ type Spec struct {
 	Login   Login
 	// PreflashCommands run in the board's shell before the image is written.
 	PreflashCommands []string
-	Kernel           *Artefact
-	Initram          *Artefact // nil where the kernel or FIT brings its own
-	DTB              *DTB      // nil where no variant is to be chosen
+	// Kernel is nil where the boot command takes one that is on the board already.
+	Kernel  *Artefact
+	Initram *Artefact // nil where the kernel or FIT brings its own
+	DTB     *DTB      // nil where no variant is to be chosen
 }
 
 // Login says how to get from the booted kernel to a shell.

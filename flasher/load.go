@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"github.com/dutflash/dutflash/uboot"
@@ -23,9 +22,9 @@ const (
 	LoadAuto LoadMethod = "auto"
 	// LoadTFTP is TFTP (RFC 1350, 2347 to 2349, 7440) and nothing else.
 	LoadTFTP LoadMethod = "tftp"
-	// LoadHTTP is U-Boot's wget command, of builds since 2023.04 with
-	// CONFIG_CMD_WGET. Nothing listens on port 69. Builds older than 2023.10 ask
-	// port 80 only: see [WithHTTPPort].
+	// LoadHTTP is U-Boot's wget command, of builds since 2022.10 with
+	// CONFIG_CMD_WGET. Nothing listens on port 69. Builds before 2024.10 ask port
+	// 80 only: see [WithHTTPPort].
 	LoadHTTP LoadMethod = "http"
 	// LoadYModem is U-Boot's loady command over the console: for a board without
 	// a network in U-Boot. Nothing listens on port 69, and U-Boot asks for no
@@ -208,11 +207,13 @@ func (o *operation) load(ctx context.Context, a artefact) error {
 // cannotHave says whether a method is not to be had on this board, as opposed to
 // one that failed with this file.
 func cannotHave(err error) bool {
-	return errors.Is(err, uboot.ErrUnknownCommand) || errors.Is(err, uboot.ErrNoEthernet) || errors.Is(err, uboot.ErrNoServer)
+	return errors.Is(err, uboot.ErrUnknownCommand) || errors.Is(err, uboot.ErrNoEthernet) || errors.Is(err, uboot.ErrNoServer) || errors.Is(err, uboot.ErrWgetPort)
 }
 
 func (o *operation) loadBy(ctx context.Context, a artefact, by LoadMethod) error {
 	switch by {
+	case LoadHTTP:
+		return o.loadHTTP(ctx, a)
 	case LoadYModem:
 		return o.loadSerial(ctx, a, by)
 	default:
@@ -223,86 +224,45 @@ func (o *operation) loadBy(ctx context.Context, a artefact, by LoadMethod) error
 	}
 }
 
-// The sizes of TFTP blocks: the largest that fits into an Ethernet frame beside
-// the headers (a larger one needs a U-Boot with CONFIG_IP_DEFRAG), and the one that
-// every path carries.
-const (
-	tftpBlock      = 1468
-	tftpSmallBlock = 512
-)
-
-// loadTFTP loads by TFTP and checks what arrived. Where the network driver drops
-// the bursts of a window, it is tried with half of it, down to lock step, and the
-// board is known by that from then on. Where not even one block arrived, it is
-// tried with blocks that fit into any packet; where not even the request did,
-// trying again is of no use.
-func (o *operation) loadTFTP(ctx context.Context, a artefact) error {
-	cfg := &o.f.cfg
-	block := tftpBlock
-	for {
-		window := int(o.f.tftpWindow.Load())
-		if block == tftpSmallBlock {
-			window = 1
-		}
-		cfg.log.Info("Loading into RAM", "what", a.role, "file", a.name, "address", a.address, "bytes", a.size, "window", window, "block", block)
-		seen, err := o.loadOnce(ctx, a, window, block)
-		if err == nil || ctx.Err() != nil || !errors.Is(err, uboot.ErrNoServer) {
-			return err
-		}
-		switch {
-		case seen == tftpNothing:
-			return fmt.Errorf("%w (its request never came to this host's port 69: a firewall, another network, or a wrong server address?)", err)
-		case seen == tftpRequest && block == tftpBlock:
-			block = tftpSmallBlock
-			cfg.log.Warn("The board acknowledged nothing, trying with small blocks", "file", a.name, "block", block, "error", err)
-		case seen == tftpRequest, window == 1:
-			return err
-		default:
-			o.f.tftpWindow.Store(int32(window / 2))
-			cfg.log.Warn("The transfer stalled, trying with a smaller window", "file", a.name, "window", window/2, "error", err)
-		}
+// loadHTTP has U-Boot fetch an artefact from the HTTP server.
+func (o *operation) loadHTTP(ctx context.Context, a artefact) error {
+	url := o.servers.url(a.name)
+	o.f.cfg.log.Info("Loading into RAM by wget", "what", a.role, "file", a.name, "address", a.address, "bytes", a.size)
+	m := o.meter(StepLoad, a.role+" "+a.name, a.size)
+	before := o.servers.http.Served(a.name)
+	stop := every(progressInterval, func() { m.update(min(o.servers.http.Served(a.name)-before, a.size)) })
+	_, err := o.uboot.LoadWget(ctx, uboot.File{Name: url, Address: a.address, Size: a.size, CRC32: a.crc, CheckCRC: true})
+	stop()
+	if errors.Is(err, uboot.ErrWgetPort) {
+		return fmt.Errorf("%w (WithHTTPPort(80) has the server there)", err)
 	}
+	if err == nil {
+		m.update(a.size)
+	}
+	return err
 }
 
-// tftpSeen is how far a transfer came, by what this host's server saw of it.
-type tftpSeen int
+// progressInterval is how often a transfer of which no events tell is looked at.
+const progressInterval = 200 * time.Millisecond
 
-const (
-	tftpNothing tftpSeen = iota
-	tftpRequest          // but no block was acknowledged
-	tftpBlocks
-)
-
-func (o *operation) loadOnce(ctx context.Context, a artefact, window, block int) (tftpSeen, error) {
-	restore, err := o.uboot.TFTPWindow(ctx, window, block)
-	if err != nil {
-		return tftpNothing, err
-	}
-	m := o.meter(StepLoad, a.role+" "+a.name, a.size)
-	var seen atomic.Int32
-	stop := o.servers.watchTFTP(a.name, func(acknowledged int64) {
-		if acknowledged == 0 {
-			seen.CompareAndSwap(int32(tftpNothing), int32(tftpRequest))
-			return
+// every calls fn from a goroutine of its own until the returned function is called,
+// which waits for that.
+func every(d time.Duration, fn func()) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(d)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				fn()
+			case <-done:
+				return
+			}
 		}
-		seen.Store(int32(tftpBlocks))
-		m.update(acknowledged)
-	})
-	_, err = o.uboot.TFTPBoot(ctx, uboot.File{
-		Name: o.f.cfg.tftpPrefix + a.name, Address: a.address, Size: a.size, CRC32: a.crc, CheckCRC: true,
-	})
-	stop()
-	if !o.f.cfg.servesTFTP() {
-		seen.Store(int32(tftpBlocks)) // as far as anybody knows
-	}
-	switch {
-	case err == nil:
-		m.update(a.size)
-		return tftpBlocks, restore(ctx)
-	case errors.Is(err, uboot.ErrNoServer) && ctx.Err() == nil: // U-Boot is at its prompt
-		err = errors.Join(err, restore(ctx))
-	}
-	return tftpSeen(seen.Load()), err
+	}()
+	return func() { close(done); <-ended }
 }
 
 // loadSerial sends an artefact over the console.

@@ -3,7 +3,9 @@ package flasher_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -19,7 +21,8 @@ import (
 )
 
 // daemonBoard is a board whose network has a TFTP server that is not ours: QEMU's
-// own, for a directory. This host is 10.0.2.2 to it.
+// own, for a directory, at 10.0.2.2. The HTTP server of this host is 10.0.2.100 to
+// it.
 type daemonBoard struct {
 	args []string
 
@@ -74,26 +77,29 @@ func (b *daemonBoard) Write(p []byte) (int, error) {
 
 func (b *daemonBoard) Close() error { return b.reader.Close() }
 
-// TestFlashWithTFTPDaemon: the board loads from a daemon's directory, in which
-// nothing of ours is left.
+// TestFlashWithTFTPDaemon: the board loads from another server's directory, in
+// which nothing of ours is left, and gets the image from this host.
 func TestFlashWithTFTPDaemon(t *testing.T) {
 	t.Parallel()
 	qemu := testtool.Need(t, "qemu-system-aarch64", "apt-get install qemu-system-arm")
 	uboot := "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
 	testtool.NeedFile(t, uboot, "apt-get install u-boot-qemu")
-	served, disk := t.TempDir(), filepath.Join(t.TempDir(), "disk.img")
-	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 32*mib), os.WriteFile(filepath.Join(served, "theirs"), nil, 0o600)); err != nil {
+	socat := testtool.Need(t, "socat", "apt-get install socat")
+	root, disk := t.TempDir(), filepath.Join(t.TempDir(), "disk.img")
+	served := filepath.Join(root, "lab", "dut7")
+	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 32*mib), os.MkdirAll(served, 0o755), os.WriteFile(filepath.Join(served, "theirs"), nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
+	port := freePort(t)
 	b := &daemonBoard{args: []string{qemu, "-M", "virt", "-cpu", "cortex-a57", "-m", "1024", "-bios", uboot,
 		"-display", "none", "-serial", "stdio", "-monitor", "none",
-		"-netdev", "user,id=n0,tftp=" + served, "-device", "virtio-net-device,netdev=n0",
+		"-netdev", fmt.Sprintf("user,id=n0,tftp=%s,guestfwd=tcp:10.0.2.100:%d-cmd:%s STDIO TCP4:127.0.0.1:%d", root, port, socat, port), "-device", "virtio-net-device,netdev=n0",
 		"-drive", "if=none,id=d,format=raw,file=" + disk, "-device", "virtio-blk-device,drive=d"}}
 	t.Cleanup(func() { b.Off(context.Background()) })
 	var console syncBuffer
 	f, err := flasher.New(b.open, b, bundleDir(t, virtboard.ARM64, debian.Bundle{}),
-		flasher.WithTFTPDir(served), flasher.WithServerAddress(netip.MustParseAddr("10.0.2.2")),
-		flasher.WithBindAddress(netip.MustParseAddr("127.0.0.1")),
+		flasher.WithTFTPDir(served), flasher.WithTFTPServer(netip.MustParseAddr("10.0.2.2"), "lab/dut7/"),
+		flasher.WithServerAddress(netip.MustParseAddr("10.0.2.100")), flasher.WithHTTPPort(port), flasher.WithBindAddress(netip.MustParseAddr("127.0.0.1")),
 		flasher.WithCacheDir(t.TempDir()), flasher.WithTranscript(&console), flasher.WithCycleWait(10*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
@@ -128,4 +134,15 @@ func TestTFTPDirMissing(t *testing.T) {
 	if b.reader != nil {
 		t.Error("the console was opened")
 	}
+}
+
+// freePort returns a TCP port of loopback that was free just now.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }

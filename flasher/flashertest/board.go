@@ -201,7 +201,7 @@ func (b *Board) bootloader() bootloader.Config {
 	c := bootloader.Config{
 		Prompt: cfg.Prompt, Delay: cfg.Delay, StopKey: cfg.StopKey, LineLimit: cfg.LineLimit, Missing: cfg.Missing,
 		PastAutoboot: f.PastBootloader, NoEthernet: f.NoEthernet, BootKernel: b.bootCommand(),
-		FDT: dtb(), UDP: b.network.dialUDP, TFTPLoss: f.TFTPLoss, TFTPLimit: f.TFTPTruncate, Random: b.random01,
+		FDT: dtb(), UDP: b.network.dialUDP, TCP: b.network.dialTCP, Wget: cfg.Wget, TFTPLoss: f.TFTPLoss, TFTPLimit: f.TFTPTruncate, Random: b.random01,
 	}
 	if !f.NoDHCP {
 		c.Lease = &bootloader.Lease{Address: b.address}

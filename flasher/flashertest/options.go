@@ -33,6 +33,9 @@ type Bootloader struct {
 	LineLimit int
 	// Missing are commands that were left out, such as "crc32".
 	Missing []string
+	// Wget makes it a U-Boot 2025.01 with the command wget (HTTP), which the
+	// default, a 2023.01, has not.
+	Wget bool
 	// ARM makes it a 32-bit board, which boots a zImage with bootz.
 	ARM bool
 }

@@ -43,3 +43,18 @@ func Missing(tb testing.TB, what, how string) {
 	}
 	tb.Skipf("%s is not there; get it with: %s", what, how)
 }
+
+// WgetUBootEnv names a u-boot.bin for QEMU's arm64 board that has the command
+// wget, which no build of Debian bookworm has.
+const WgetUBootEnv = "DUTFLASH_WGET_UBOOT"
+
+// WgetUBoot returns the file that [WgetUBootEnv] names, and otherwise does as
+// [Need].
+func WgetUBoot(tb testing.TB) string {
+	tb.Helper()
+	path := os.Getenv(WgetUBootEnv)
+	if path == "" {
+		Missing(tb, "a U-Boot with wget ("+WgetUBootEnv+")", "dpkg -x u-boot-qemu_2025.01*.deb DIR, of Debian trixie, and "+WgetUBootEnv+"=DIR/usr/lib/u-boot/qemu_arm64/u-boot.bin")
+	}
+	return NeedFile(tb, path, "see "+WgetUBootEnv)
+}

@@ -14,9 +14,9 @@ import (
 func (m *machine) command(w []string) int {
 	run, ok := map[string]func([]string) int{
 		"booti": m.bootKernel, "bootz": m.bootKernel, "bootm": m.bootImage,
-		"crc32": m.crc32, "dhcp": m.dhcp, "echo": m.echo, "loady": m.loady,
+		"crc32": m.crc32, "dhcp": m.dhcp, "echo": m.echo, "help": m.help, "loady": m.loady,
 		"printenv": m.printenv, "reset": m.reset, "run": m.runVariable,
-		"setenv": m.setenv, "sleep": m.sleep, "tftpboot": m.tftpboot, "version": m.version,
+		"setenv": m.setenv, "sleep": m.sleep, "tftpboot": m.tftpboot, "version": m.version, "wget": m.wget,
 		"false": func([]string) int { return 1 }, "true": func([]string) int { return 0 },
 	}[w[0]]
 	other := (w[0] == "booti" || w[0] == "bootz") && w[0] != m.cfg.BootKernel
@@ -38,7 +38,7 @@ func (m *machine) echo(w []string) int {
 }
 
 func (m *machine) version([]string) int {
-	m.print("U-Boot 2023.01 (Jan 09 2023 - 16:07:33 +0000)\n\ngcc (simulated)\nld (simulated)\n")
+	m.printf("U-Boot %s\n\ngcc (simulated)\nld (simulated)\n", m.release())
 	return 0
 }
 

@@ -57,6 +57,10 @@ type Config struct {
 	// UDP opens a socket in the board's network and returns it with the address
 	// that reaches server.
 	UDP func(ctx context.Context, server netip.AddrPort) (net.PacketConn, net.Addr, error)
+	// TCP connects to a server.
+	TCP func(ctx context.Context, network, address string) (net.Conn, error)
+	// Wget makes it a build with the command wget, as of 2025.01.
+	Wget bool
 	// TFTPLoss is the share of packets, 0 to 1, that get lost in each direction,
 	// decided by Random.
 	TFTPLoss float64
@@ -129,8 +133,15 @@ func Run(ctx context.Context, tty TTY, cfg Config) (Ending, error) {
 // controlFDT is where U-Boot's own device tree is.
 const controlFDT = 0x7ee4f5a0
 
+func (m *machine) release() string {
+	if m.cfg.Wget {
+		return "2025.01 (Jan 06 2025 - 14:21:11 +0000)"
+	}
+	return "2023.01 (Jan 09 2023 - 16:07:33 +0000)"
+}
+
 func (m *machine) banner() {
-	m.print("\n\nU-Boot 2023.01 (Jan 09 2023 - 16:07:33 +0000)\n\nDRAM:  1 GiB\nCore:  47 devices, 13 uclasses, devicetree: board\n" +
+	m.print("\n\nU-Boot " + m.release() + "\n\nDRAM:  1 GiB\nCore:  47 devices, 13 uclasses, devicetree: board\n" +
 		"Loading Environment from nowhere... OK\nIn:    serial@9000000\nOut:   serial@9000000\nErr:   serial@9000000\n")
 	if m.cfg.NoEthernet {
 		m.print("Net:   No ethernet found.\n")

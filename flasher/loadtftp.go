@@ -1,0 +1,92 @@
+package flasher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/dutflash/dutflash/uboot"
+)
+
+// The sizes of TFTP blocks: the largest that fits into an Ethernet frame beside
+// the headers (a larger one needs a U-Boot with CONFIG_IP_DEFRAG), and the one that
+// every path carries.
+const (
+	tftpBlock      = 1468
+	tftpSmallBlock = 512
+)
+
+// loadTFTP loads by TFTP and checks what arrived. Where the network driver drops
+// the bursts of a window, it is tried with half of it, down to lock step, and the
+// board is known by that from then on. Where not even one block arrived, it is
+// tried with blocks that fit into any packet; where not even the request did,
+// trying again is of no use.
+func (o *operation) loadTFTP(ctx context.Context, a artefact) error {
+	cfg := &o.f.cfg
+	block := tftpBlock
+	for {
+		window := int(o.f.tftpWindow.Load())
+		if block == tftpSmallBlock {
+			window = 1
+		}
+		cfg.log.Info("Loading into RAM", "what", a.role, "file", a.name, "address", a.address, "bytes", a.size, "window", window, "block", block)
+		seen, err := o.loadOnce(ctx, a, window, block)
+		if err == nil || ctx.Err() != nil || !errors.Is(err, uboot.ErrNoServer) {
+			return err
+		}
+		switch {
+		case seen == tftpNothing:
+			return fmt.Errorf("%w (its request never came to this host's port 69: a firewall, another network, or a wrong server address?)", err)
+		case seen == tftpRequest && block == tftpBlock:
+			block = tftpSmallBlock
+			cfg.log.Warn("The board acknowledged nothing, trying with small blocks", "file", a.name, "block", block, "error", err)
+		case seen == tftpRequest, window == 1:
+			return err
+		default:
+			o.f.tftpWindow.Store(int32(window / 2))
+			cfg.log.Warn("The transfer stalled, trying with a smaller window", "file", a.name, "window", window/2, "error", err)
+		}
+	}
+}
+
+// tftpSeen is how far a transfer came, by what this host's server saw of it.
+type tftpSeen int
+
+const (
+	tftpNothing tftpSeen = iota
+	tftpRequest          // but no block was acknowledged
+	tftpBlocks
+)
+
+func (o *operation) loadOnce(ctx context.Context, a artefact, window, block int) (tftpSeen, error) {
+	restore, err := o.uboot.TFTPWindow(ctx, window, block)
+	if err != nil {
+		return tftpNothing, err
+	}
+	m := o.meter(StepLoad, a.role+" "+a.name, a.size)
+	var seen atomic.Int32
+	stop := o.servers.watchTFTP(a.name, func(acknowledged int64) {
+		if acknowledged == 0 {
+			seen.CompareAndSwap(int32(tftpNothing), int32(tftpRequest))
+			return
+		}
+		seen.Store(int32(tftpBlocks))
+		m.update(acknowledged)
+	})
+	_, err = o.uboot.TFTPBoot(ctx, uboot.File{
+		Name: o.f.cfg.tftpPrefix + a.name, Address: a.address, Size: a.size, CRC32: a.crc, CheckCRC: true,
+	})
+	stop()
+	if !o.f.cfg.servesTFTP() {
+		seen.Store(int32(tftpBlocks)) // as far as anybody knows
+	}
+	switch {
+	case err == nil:
+		m.update(a.size)
+		return tftpBlocks, restore(ctx)
+	case errors.Is(err, uboot.ErrNoServer) && ctx.Err() == nil: // U-Boot is at its prompt
+		err = errors.Join(err, restore(ctx))
+	}
+	return tftpSeen(seen.Load()), err
+}
