@@ -30,6 +30,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"power/relay":            {ours: []string{"power"}, modules: []string{"go.bug.st/serial"}},
 	"power/gpio":             {ours: []string{"power"}, modules: []string{"github.com/warthog618/go-gpiocdev"}},
 	"power/snmp":             {ours: []string{"power"}, modules: []string{"github.com/gosnmp/gosnmp"}},
+	"power/ipmi":             {ours: []string{"power", "power/internal/process"}},
 	"power/redfish":          {ours: []string{"power", "power/internal/web"}},
 	"power/usbhub":           {ours: []string{"power"}, modules: []string{"golang.org/x/sys"}},
 	"power/command":          {ours: []string{"power", "power/internal/process"}},
@@ -62,7 +63,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	},
 	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
-		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/manual", "power/qemu",
+		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/ipmi", "power/manual", "power/qemu",
 			"power/redfish", "power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/usbhub", "power/ykush", "transport/image", "transport/serial", "uboot"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
