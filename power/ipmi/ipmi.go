@@ -27,7 +27,7 @@ import (
 )
 
 // DefaultTimeout is what one try may take, where [WithSwitching] does not say it:
-// ipmitool alone tries for 20 s to reach the management controller. The time for
+// management controllers are slow, and verification is part of it. The time for
 // a graceful shutdown comes on top.
 const DefaultTimeout = time.Minute
 
@@ -95,8 +95,9 @@ func WithOperator() Option {
 
 // WithCipherSuite names the cipher suite of the session (IPMI 2.0, table 22-20;
 // 3 is SHA-1 with AES-128, 17 SHA-256 with AES-128), for management controllers
-// that do not tell theirs, on which ipmitool wastes 10 s. From 1 to 17; suite 0
-// would have no authentication. The default is the best that the controller tells.
+// that do not tell theirs, for which ipmitool waits 3 s with each question. From 1
+// to 17; suite 0 would have no authentication. The default is the best that the
+// controller tells.
 func WithCipherSuite(id int) Option {
 	return func(c *config) error {
 		c.cipherSuite = id

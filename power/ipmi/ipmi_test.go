@@ -144,6 +144,7 @@ func TestPrivileges(t *testing.T) {
 		{"no session", "> Error: no response from RAKP 1 message\n" + failed, "", nil},
 		{"other role", "RAKP 2 message indicates an error : unauthorized role requested", "try as operator", power.ErrAuth},
 		{"may not switch", "Set Chassis Power Control to Down/Off failed: Insufficient privilege level", "may not switch", power.ErrRefused},
+		{"absent", "Get Auth Capabilities error\nError issuing Get Channel Authentication Capabilities request", "", nil},
 		{"busy", "Get Chassis Power Status failed: Node busy", "", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -185,12 +186,33 @@ func TestStays(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
-	b := newBMC(t, "1")
-	b.address = "127.0.0.1:1" // nobody is there
-	c := b.controller(ipmi.WithSwitching(power.Switching{Timeout: 500 * time.Millisecond, Tries: 2, Pause: time.Millisecond}))
-	err := c.Off(t.Context())
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "127.0.0.1:1") || !strings.Contains(err.Error(), "try 2 of 2") {
-		t.Errorf("got %v", err)
+	testtool.Need(t, "ipmitool", "apt-get install ipmitool")
+	for _, tc := range []struct {
+		name      string
+		switching power.Switching
+		says      []string
+		late      bool
+	}{
+		{"in the time of ipmitool", power.Switching{Timeout: time.Minute, Tries: 1}, []string{"nothing answers there"}, false},
+		{"in less", power.Switching{Timeout: 100 * time.Millisecond, Tries: 2, Pause: time.Millisecond}, []string{"waited for an answer", "try 2 of 2"}, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel() // what waits is ipmitool
+			// Port 1 is nobody's.
+			c, err := ipmi.New("127.0.0.1:1", ipmi.WithLogin(user, password), ipmi.WithCipherSuite(suite), ipmi.WithSwitching(tc.switching))
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.Off(t.Context())
+			if err == nil || errors.Is(err, context.DeadlineExceeded) != tc.late {
+				t.Fatalf("got %v", err)
+			}
+			for _, says := range append(tc.says, "127.0.0.1:1") {
+				if !strings.Contains(err.Error(), says) {
+					t.Errorf("got %v, want it to say %q", err, says)
+				}
+			}
+		})
 	}
 }
 

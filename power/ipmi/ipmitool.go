@@ -44,8 +44,10 @@ func (c *Controller) run(ctx context.Context, what string) (output string, err e
 	if err != nil {
 		return "", fmt.Errorf("%w: %w; install ipmitool (apt-get install ipmitool)", power.ErrUnsupported, err)
 	}
-	// It is the one -v that has it say why a login failed.
-	args := []string{program, "-v", "-I", "lanplus", "-H", c.host, "-p", strconv.Itoa(c.port), "-U", c.config.user, "-E"}
+	// It is the one -v that has it say why a login failed. One attempt of 3 s for
+	// each message: repeating is the business of power.Switching, and with
+	// ipmitool's defaults it takes a minute until an absent controller is reported.
+	args := []string{program, "-v", "-N", "3", "-R", "1", "-I", "lanplus", "-H", c.host, "-p", strconv.Itoa(c.port), "-U", c.config.user, "-E"}
 	if c.config.operator {
 		args = append(args, "-L", "OPERATOR")
 	}
@@ -57,7 +59,7 @@ func (c *Controller) run(ctx context.Context, what string) (output string, err e
 		return string(out), nil
 	}
 	if ctx.Err() != nil {
-		err = fmt.Errorf("%w while ipmitool ran", context.Cause(ctx))
+		err = fmt.Errorf("%w while it waited for an answer", context.Cause(ctx))
 	}
 	return "", fmt.Errorf("ipmitool: %w: %s", c.because(err, string(out)), c.tell(string(out)))
 }
@@ -92,7 +94,7 @@ var reasons = []struct {
 	{"failed: Invalid command", power.ErrRefused, ""},
 	{"failed: Command not supported in present state", power.ErrRefused, ""},
 	{"failed: Invalid data field in request", power.ErrRefused, ""},
-	{"Get Auth Capabilities error", nil, "; nothing answers there"},
+	{"Get Auth Capabilities error", nil, "; nothing answers there: is it the management controller's address, with IPMI over LAN enabled, and does UDP get through?"},
 }
 
 // because says what kind of failure it was.
