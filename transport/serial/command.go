@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 )
 
 // command is a console on the standard input and output of a process.
@@ -33,6 +34,8 @@ func openCommand(line string) (io.ReadWriteCloser, error) {
 	}
 	r, w := io.Pipe()
 	cmd.Stdout = w
+	complaints := &lastWords{}
+	cmd.Stderr = complaints
 	if err := cmd.Start(); err != nil {
 		if errors.Is(err, exec.ErrNotFound) {
 			return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
@@ -45,10 +48,40 @@ func openCommand(line string) (io.ReadWriteCloser, error) {
 		err := c.wait()
 		if err == nil {
 			err = io.EOF
+		} else if said := complaints.line(); said != "" {
+			err = fmt.Errorf("%w: %s", err, said)
 		}
 		w.CloseWithError(err)
 	}()
 	return c, nil
+}
+
+// lastWords keeps the end of what a process writes to its standard error, which
+// says more about a failed ssh than its exit status 255. It is read when the
+// process is gone.
+type lastWords struct{ text []byte }
+
+// maxLastWords is how much is kept.
+const maxLastWords = 1024
+
+func (l *lastWords) Write(b []byte) (int, error) {
+	l.text = append(l.text, b...)
+	if over := len(l.text) - maxLastWords; over > 0 {
+		l.text = append(l.text[:0], l.text[over:]...)
+	}
+	return len(b), nil
+}
+
+// line is the last one, with nothing that could move a terminal's cursor.
+func (l *lastWords) line() string {
+	text := strings.TrimSpace(strings.ToValidUTF8(string(l.text), ""))
+	text = text[strings.LastIndexAny(text, "\r\n")+1:]
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, text)
 }
 
 // Close ends the process: by the end of its input, and by force a second later.

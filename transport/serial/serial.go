@@ -29,6 +29,9 @@
 // A local port is locked (flock, and TIOCEXCL), and one that is held by another
 // program is [ErrBusy], on Linux with that program's name.
 //
+// The command of exec that fails ends the console with an error that has its exit
+// status and the last line of its standard error.
+//
 // What is opened is a bare io.ReadWriteCloser for transport/console or any other
 // reader: Close unblocks a Read that waits, may be called more than once, and
 // makes later calls return an error that wraps net.ErrClosed.

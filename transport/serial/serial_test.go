@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +71,33 @@ func TestOpen(t *testing.T) {
 			}
 			roundTrip(t, p, p)
 			closes(t, p)
+		})
+	}
+}
+
+// TestCommandThatFails: what it complains about is in the error of the console.
+func TestCommandThatFails(t *testing.T) {
+	deadline(t)
+	testtool.Need(t, "sh", "a POSIX shell")
+	script := filepath.Join(t.TempDir(), "script")
+	for _, tc := range []struct{ name, script, says string }{
+		{"as ssh does", `echo U-Boot; echo warning >&2; printf 'host lab: \033[31mrefused\r\n' >&2; exit 255`, "exit status 255: host lab: [31mrefused"},
+		{"with a lot", "i=0; while [ $i -lt 500 ]; do echo warning $i >&2; i=$((i+1)); done; exit 1", "exit status 1: warning 499"},
+		{"in silence", "exit 3", "exit status 3"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if err := os.WriteFile(script, []byte(tc.script), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p, err := serial.Open(t.Context(), "exec:sh "+script)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			_, err = io.ReadAll(p)
+			if err == nil || !strings.HasSuffix(err.Error(), ": "+tc.says) {
+				t.Errorf("got %v, want it to end with %q", err, tc.says)
+			}
 		})
 	}
 }
