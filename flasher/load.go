@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dutflash/dutflash/uboot"
@@ -48,13 +49,17 @@ const serialRate = 5000
 // none of them, nor a network in U-Boot.
 func WithLoad(m LoadMethod) Option {
 	return func(c *config) error {
-		switch m {
-		case LoadAuto, LoadTFTP, LoadHTTP, LoadYModem:
-			c.load = m
-			return nil
+		if !slices.Contains(LoadMethods(), m) {
+			return fmt.Errorf("WithLoad: %q is not one of %q", m, LoadMethods())
 		}
-		return fmt.Errorf("WithLoad: %q is not one of %q, %q, %q, %q", m, LoadAuto, LoadTFTP, LoadHTTP, LoadYModem)
+		c.load = m
+		return nil
 	}
+}
+
+// LoadMethods returns what [WithLoad] takes.
+func LoadMethods() []LoadMethod {
+	return []LoadMethod{LoadAuto, LoadTFTP, LoadHTTP, LoadYModem}
 }
 
 // checkLoad refuses options that would have no effect on each other.
