@@ -52,6 +52,7 @@ func (x *exchange) baudBefore(ctx context.Context) (int, error) {
 func (x *exchange) switchBaud(ctx context.Context, before int) error {
 	x.before = before
 	if err := x.setBaud(ctx, x.u.Baud); err != nil {
+		x.deaf = true
 		return x.give(err)
 	}
 	for range keyTries {

@@ -56,6 +56,7 @@ type exchange struct {
 	stored  int64  // how many bytes will be in RAM
 	printed string // what U-Boot printed while an answer was due
 	before  int    // the baud rate to go back to; 0 is that of now
+	deaf    bool   // U-Boot has a rate that cannot be set here
 }
 
 var totalSize = regexp.MustCompile(`Total Size\s*= 0x[0-9a-f]+ = (\d+) Bytes`)
@@ -148,13 +149,18 @@ func (x *exchange) give(cause error) error {
 		return x.recoverBy(cause, x.stop, stopTime)
 	}
 	cause = x.shown(cause)
-	if x.con.Err() == nil && !errors.Is(cause, ErrReset) && !errors.Is(cause, ErrCrash) {
+	if x.con.Err() == nil && !x.deaf && !errors.Is(cause, ErrReset) && !errors.Is(cause, ErrCrash) {
 		x.leaveBaud()
 	}
 	if err := x.setBaud(context.Background(), x.before); err != nil {
 		cause = fmt.Errorf("%w; %w", cause, err)
 	}
-	err := x.recoverBy(cause, "\x1b", recoverTime)
+	err := cause
+	if x.deaf {
+		x.lost = true
+	} else {
+		err = x.recoverBy(cause, "\x1b", recoverTime)
+	}
 	if x.lost {
 		return fmt.Errorf("%w: %w (U-Boot may have stayed at %d baud: reset the board)", ErrBaudRate, err, x.u.Baud)
 	}

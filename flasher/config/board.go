@@ -196,6 +196,9 @@ func (b *Board) options() ([]flasher.Option, error) {
 	if s.Load != "" {
 		opts = append(opts, flasher.WithLoad(flasher.LoadMethod(s.Load)))
 	}
+	if s.LoadBaud != 0 {
+		opts = append(opts, flasher.WithLoadBaud(s.LoadBaud))
+	}
 	if s.TFTPServer.IsValid() {
 		opts = append(opts, flasher.WithTFTPServer(s.TFTPServer, s.TFTPPrefix))
 	} else if s.TFTPPrefix != "" {

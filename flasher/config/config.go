@@ -34,7 +34,9 @@
 //	                  trusted by, in place of the system's
 //	server_address    address of this host as the board sees it
 //	load              how U-Boot gets kernel, initramfs and DTB: auto (the
-//	                  default), tftp, http (its wget), or ymodem over the console
+//	                  default), tftp, http (its wget), or over the console
+//	                  ymodem, xmodem or kermit
+//	load_baud         baud rate for what goes over the console that way
 //	tftp_server       address of a TFTP server that is not this host's
 //	tftp_prefix       what its names begin with, such as lab/
 //	http_port         port of the HTTP server; the default is any free one
@@ -124,6 +126,7 @@ type boardFields struct {
 	ServerAddress string        `yaml:"server_address"`
 	BindAddress   string        `yaml:"bind_address"`
 	Load          loadMethod    `yaml:"load"`
+	LoadBaud      int           `yaml:"load_baud"`
 	TFTPServer    netip.Addr    `yaml:"tftp_server"`
 	TFTPPrefix    string        `yaml:"tftp_prefix"`
 	HTTPPort      int           `yaml:"http_port"`

@@ -112,6 +112,9 @@ func TestLoadKeys(t *testing.T) {
 		"{load: http, tftp_server: 10.0.0.2}":                    "no meaning with WithLoad(\"http\")",
 		"{tftp_server: 10.0.0.2, tftp_prefix: \"a b\"}":          "the prefix \"a b\"",
 		"{tftp_prefix: lab/}":                                    "without tftp_server",
+		"{load: kermit, load_baud: 1500000}":                     "",
+		"{load: http, load_baud: 1500000}":                       "no meaning with WithLoad(\"http\")",
+		"{load_baud: 5}":                                         "5 is not within",
 		"{http_port: 70000}":                                     "70000 is no port",
 	} {
 		text := "boards:\n  a: {flasher_bundle: x, serial: tcp://rack:1, power: {type: command, on: a, off: b}, " + keys[1:] + "\n"
