@@ -25,6 +25,8 @@ import (
 //	gpio      chip, line (offset or name), active_low, settle
 //	http      on, off: url, method, body; state: url, on, off (regular expressions);
 //	          headers, user, password, cacert, insecure_tls, settle
+//	ipmi      address (HOST or HOST:PORT), user, password, operator, cipher_suite,
+//	          graceful (a time), power_cycle, settle: by the program ipmitool
 //	manual    board: asks whoever sits at the terminal
 //	qemu      qmp: unix:PATH or tcp:HOST:PORT of a QEMU that runs already
 //	redfish   address, system, user, password, session, graceful (a time),

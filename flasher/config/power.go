@@ -28,6 +28,7 @@ func powerDrivers() map[string]PowerDriver {
 		"command": decodeAs(newCommand),
 		"gpio":    decodeAs(newGPIO),
 		"http":    decodeAs(newHTTP),
+		"ipmi":    decodeAs(newIPMI),
 		"manual":  decodeAs(newManual),
 		"qemu":    decodeAs(newQEMU),
 		"redfish": decodeAs(newRedfish),

@@ -1,16 +1,20 @@
 // Package command switches a board's power with a shell command per action, for
 // switches that have a tool of their own already.
+//
+// The commands cannot ask for anything: their standard input is empty, and on Unix
+// they have no terminal. Keys and agents serve where a password would be asked for.
+// A command that runs when the context ends is killed, on Unix with all that it
+// started, and so it is when this process dies meanwhile, by SIGKILL or otherwise.
 package command
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
-	"time"
 
 	"github.com/dutflash/dutflash/power"
+	"github.com/dutflash/dutflash/power/internal/process"
 )
 
 // Commands are what is run, each with "sh -c". On and Off are required.
@@ -42,16 +46,10 @@ func (c *Controller) On(ctx context.Context) error { return run(ctx, "on", c.com
 // Off runs the command for off, as On does.
 func (c *Controller) Off(ctx context.Context) error { return run(ctx, "off", c.commands.Off) }
 
-// outputGrace is how long a command that has ended may leave its output open,
-// for instance to a process that it started in the background.
-const outputGrace = time.Second
-
 func run(ctx context.Context, op, command string) error {
-	cmd := exec.CommandContext(ctx, "sh", "-c", command)
-	cmd.WaitDelay = outputGrace
-	out, err := cmd.CombinedOutput()
+	out, err := process.Run(ctx, nil, "sh", "-c", command)
 	switch {
-	case err == nil, errors.Is(err, exec.ErrWaitDelay) && ctx.Err() == nil:
+	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		err = fmt.Errorf("%w while it ran", context.Cause(ctx))

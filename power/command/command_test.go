@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dutflash/dutflash/internal/testtool"
 	"github.com/dutflash/dutflash/power"
@@ -51,6 +52,31 @@ func TestFailures(t *testing.T) {
 	}
 	if _, err := command.New(command.Commands{On: "true"}); err == nil {
 		t.Error("New took no command for off")
+	}
+}
+
+// TestCancelWhileItRuns: what a command started, and waits for, ends with it.
+func TestCancelWhileItRuns(t *testing.T) {
+	testtool.Need(t, "sh", "a POSIX shell")
+	started := filepath.Join(t.TempDir(), "started")
+	c, err := command.New(command.Commands{On: "true", Off: fmt.Sprintf("echo asking the relay; sleep 1000 & : >%q; wait", started)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Off(ctx) }()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		if _, err := os.Stat(started); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the command did not start")
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "asking the relay") {
+		t.Errorf("got %v", err)
 	}
 }
 

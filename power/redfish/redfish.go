@@ -4,7 +4,7 @@
 //
 // Systems are found by the links of the service root, as the specification wants
 // it; nothing but /redfish/v1/ is a fixed path. Management controllers of before
-// Redfish speak IPMI, which this package does not.
+// Redfish speak IPMI, see [github.com/dutflash/dutflash/power/ipmi].
 package redfish
 
 import (
