@@ -132,6 +132,9 @@ func TestLint(t *testing.T) {
 		{"DTB that the boot command writes over", full(nil, "booti 0x82000000", "cp.b 0x90000000 84000000 1000; booti 0x82000000"), []string{
 			"unpacks or moves what was loaded", "error: manifest.yaml: spec.bootcmd: \"cp.b 0x90000000 84000000 1000; booti 0x82000000 0x83000000 0x84000000\" writes over 0x84000000, so data/dtbs/plain.dtb would be loaded in vain",
 			"writes over 0x84000000, so data/dtbs/alternate.dtb"}},
+		{"kernel on the board already", map[string]string{"manifest.yaml": strings.NewReplacer("booti 0x82000000 - 0x84000000", "run boot_flasher",
+			"  kernel:\n    file: data/kernel\n    address: \"0x82000000\"\n", "").Replace(smallManifest), "data/dtbs/a.dtb": dtb},
+			[]string{"warning: manifest.yaml: spec.kernel: is missing, so the boot command must take a kernel that is on the board already", "not known here"}},
 		{"no manufacturer", full(nil, "  manufacturer: Example Boards\n", ""), []string{"spec.manufacturer: is missing; Jumpstarter requires it"}},
 		{"manifest with errors", full(nil, "default: plain", "default: none"), []string{`error: manifest.yaml: spec.dtb.default: line 30: "none" is not in variants`}},
 		{"no manifest.yaml", map[string]string{"manifest-a.yaml": fullFiles(t)["manifest.yaml"]}, []string{"there is no manifest.yaml", "no such file", "no such file", "no such file", "no such file"}},

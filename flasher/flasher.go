@@ -54,6 +54,9 @@ type Flasher struct {
 	// tftpWindow is the largest window that the board's network driver takes,
 	// as far as is known.
 	tftpWindow atomic.Int32
+	// oneBaud says that the console's rate could not be switched together with
+	// the board's.
+	oneBaud atomic.Bool
 }
 
 // New returns a Flasher for the board behind the console and the power switch.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/dutflash/dutflash/uboot"
@@ -17,7 +18,8 @@ const (
 	// LoadAuto is TFTP. Where U-Boot cannot have that (the build has no
 	// tftpboot, it finds no network interface, or the server never answers, in
 	// lock step neither), HTTP is next where the build has wget, and then, for
-	// files of at most 2 MiB together, YMODEM. The log has the reason, and the
+	// files of at most 2 MiB together (at 115200 baud; more with a higher
+	// [WithLoadBaud]), YMODEM. The log has the reason, and the
 	// operation keeps to what worked. The default.
 	LoadAuto LoadMethod = "auto"
 	// LoadTFTP is TFTP (RFC 1350, 2347 to 2349, 7440) and nothing else.
@@ -30,35 +32,36 @@ const (
 	// a network in U-Boot. Nothing listens on port 69, and U-Boot asks for no
 	// address. At 115200 baud it takes 100 s for each MB.
 	LoadYModem LoadMethod = "ymodem"
+	// LoadXModem is loadx, for a build without loady. XMODEM knows no sizes: up to
+	// 1023 zeros follow a file in RAM.
+	LoadXModem LoadMethod = "xmodem"
+	// LoadKermit is loadb, for a line that does not carry all characters.
+	LoadKermit LoadMethod = "kermit"
 )
-
-// serial says whether the files go over the console.
-func (m LoadMethod) serial() bool { return m == LoadYModem }
-
-// serialLimit is what LoadAuto sends over the console at most, in bytes: three
-// and a half minutes at 115200 baud.
-const serialLimit = 2 << 20
-
-// serialRate, in bytes per second, is half of what 115200 baud carry. It is the
-// time that a file has beside Timeouts.Load.
-const serialRate = 5000
 
 // WithLoad sets how U-Boot gets the bundle's files. A bundle whose manifest names
 // no files (the kernel is on the board, and the boot command does it all) needs
 // none of them, nor a network in U-Boot.
 func WithLoad(m LoadMethod) Option {
 	return func(c *config) error {
-		switch m {
-		case LoadAuto, LoadTFTP, LoadHTTP, LoadYModem:
-			c.load = m
-			return nil
+		if !slices.Contains(LoadMethods(), m) {
+			return fmt.Errorf("WithLoad: %q is not one of %q", m, LoadMethods())
 		}
-		return fmt.Errorf("WithLoad: %q is not one of %q, %q, %q, %q", m, LoadAuto, LoadTFTP, LoadHTTP, LoadYModem)
+		c.load = m
+		return nil
 	}
+}
+
+// LoadMethods returns what [WithLoad] takes.
+func LoadMethods() []LoadMethod {
+	return []LoadMethod{LoadAuto, LoadTFTP, LoadHTTP, LoadYModem, LoadXModem, LoadKermit}
 }
 
 // checkLoad refuses options that would have no effect on each other.
 func (c *config) checkLoad() error {
+	if c.loadBaud != 0 && c.load != LoadAuto && !c.load.serial() {
+		return fmt.Errorf("WithLoadBaud has no meaning with WithLoad(%q)", c.load)
+	}
 	if c.load == LoadAuto || c.load == LoadTFTP {
 		return nil
 	}
@@ -83,7 +86,7 @@ func (o *operation) loadBytes() (n int64) {
 
 // needsNoNetwork says whether the board can be booted without a network in U-Boot.
 func (o *operation) needsNoNetwork() bool {
-	return len(o.files) == 0 || o.f.cfg.load == LoadAuto && o.loadBytes() <= serialLimit
+	return len(o.files) == 0 || o.f.cfg.load == LoadAuto && o.loadBytes() <= o.f.cfg.serialLimit()
 }
 
 // setUpNetwork gives U-Boot an address and tells it ours, unless it can do without.
@@ -157,7 +160,7 @@ func (o *operation) loadAll(ctx context.Context) error {
 func (o *operation) loadTime(a artefact, by LoadMethod) time.Duration {
 	limit := o.f.cfg.timeouts.Load
 	if by.serial() {
-		limit += time.Duration(a.size/serialRate) * time.Second
+		limit += time.Duration(a.size/o.f.cfg.serialRate()) * time.Second
 	}
 	return limit
 }
@@ -171,7 +174,7 @@ func (o *operation) loadMethods() []LoadMethod {
 		return []LoadMethod{o.loadedBy}
 	case o.noEthernet:
 		return []LoadMethod{LoadYModem}
-	case o.loadBytes() > serialLimit:
+	case o.loadBytes() > o.f.cfg.serialLimit():
 		return []LoadMethod{LoadTFTP, LoadHTTP}
 	}
 	return []LoadMethod{LoadTFTP, LoadHTTP, LoadYModem}
@@ -214,7 +217,7 @@ func (o *operation) loadBy(ctx context.Context, a artefact, by LoadMethod) error
 	switch by {
 	case LoadHTTP:
 		return o.loadHTTP(ctx, a)
-	case LoadYModem:
+	case LoadYModem, LoadXModem, LoadKermit:
 		return o.loadSerial(ctx, a, by)
 	default:
 		if err := o.loadTFTP(ctx, a); err != nil {
@@ -263,17 +266,4 @@ func every(d time.Duration, fn func()) (stop func()) {
 		}
 	}()
 	return func() { close(done); <-ended }
-}
-
-// loadSerial sends an artefact over the console.
-func (o *operation) loadSerial(ctx context.Context, a artefact, by LoadMethod) error {
-	content, err := o.bundle.Open(a.file)
-	if err != nil {
-		return err
-	}
-	defer content.Close()
-	o.f.cfg.log.Info("Loading into RAM over the console", "what", a.role, "by", by, "address", a.address, "bytes", a.size)
-	m := o.meter(StepLoad, a.role+" "+a.name, a.size)
-	_, err = o.uboot.LoadYModem(ctx, uboot.Upload{Name: a.name, Address: a.address, Content: content, Size: a.size, Progress: m.update})
-	return err
 }

@@ -1,7 +1,9 @@
 package flasher_test
 
 import (
+	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -9,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/flashertest"
@@ -61,6 +64,7 @@ func TestLoadOverTheConsole(t *testing.T) {
 		says   string // in the log
 	}{
 		{"asked for", nil, flasher.LoadYModem, "U-Boot gets no address"},
+		{"by XMODEM", nil, flasher.LoadXModem, "by=xmodem"},
 		{"no network in U-Boot", []flashertest.Option{flashertest.WithFaults(flashertest.Faults{NoEthernet: true})}, flasher.LoadAuto, "U-Boot has no network"},
 		{"no dhcp command", []flashertest.Option{flashertest.WithBootloader(flashertest.Bootloader{Missing: []string{"dhcp"}})}, flasher.LoadAuto, "U-Boot has no network"},
 		{"no tftpboot command", []flashertest.Option{flashertest.WithBootloader(flashertest.Bootloader{Missing: []string{"tftpboot"}})}, flasher.LoadAuto, "by=tftp next=http"},
@@ -94,6 +98,91 @@ func TestLoadOverTheConsole(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLoadBaud: the files go over the line at a higher rate, and everything else
+// at the one from before.
+func TestLoadBaud(t *testing.T) {
+	t.Parallel()
+	for _, by := range []flasher.LoadMethod{flasher.LoadYModem, flasher.LoadXModem} {
+		t.Run(string(by), func(t *testing.T) {
+			t.Parallel()
+			s := newSimulated(t, flashertest.WithDisk(8*mib, nil))
+			var transcript syncBuffer
+			raw := testImage(mib)
+			res, err := s.flasher(t, flasher.WithLoad(by), flasher.WithLoadBaud(1500000), flasher.WithTranscript(&transcript)).Flash(t.Context(), imageFile(t, "image.raw", raw))
+			if err != nil {
+				t.Fatalf("%v\n%s", err, transcript.String())
+			}
+			for _, says := range []string{"to 1500000 bps and press ENTER", "at 1500000 bps...", "to 115200 bps and press ESC"} {
+				if n := strings.Count(transcript.String(), says); n != 3 || res.SHA256 != sha256Hex(raw) {
+					t.Errorf("the console says %q %d times, want one for each file", says, n)
+				}
+			}
+		})
+	}
+}
+
+// TestLoadBaudRefused: an adapter that does not know the rate costs one attempt.
+func TestLoadBaudRefused(t *testing.T) {
+	t.Parallel()
+	s := newSimulated(t, flashertest.WithDisk(8*mib, nil))
+	open := func(ctx context.Context) (io.ReadWriteCloser, error) {
+		p, err := s.Open(ctx)
+		return oneRate{p}, err
+	}
+	f, err := flasher.New(open, s, s.bundle, flasher.WithLoad(flasher.LoadYModem), flasher.WithLoadBaud(1500000), flasher.WithCacheDir(s.cache),
+		flasher.WithNetwork(s.Network()), flasher.WithCycleWait(10*time.Millisecond), flasher.WithRetryWait(time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := testImage(mib)
+	res, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw))
+	if err != nil || len(res.Attempts) != 1 || !errors.Is(res.Attempts[0].Err, uboot.ErrBaudRate) || !strings.Contains(res.Attempts[0].Err.Error(), "reset the board") {
+		t.Errorf("%v; attempts %v, want one that could not switch the rate", err, res.Attempts)
+	}
+}
+
+// oneRate is a console with a rate that it does not leave.
+type oneRate struct{ io.ReadWriteCloser }
+
+func (oneRate) SetBaudRate(_ context.Context, baud int) error {
+	if baud != 115200 {
+		return errors.New("the adapter does not know this rate")
+	}
+	return nil
+}
+
+// TestLoadBaudNeedsARate: a console whose rate is not ours to set is refused before
+// the board is touched.
+func TestLoadBaudNeedsARate(t *testing.T) {
+	t.Parallel()
+	s := newSimulated(t)
+	open := func(ctx context.Context) (io.ReadWriteCloser, error) {
+		p, err := s.Open(ctx)
+		return struct{ io.ReadWriteCloser }{p}, err
+	}
+	f, err := flasher.New(open, untouched{t}, s.bundle, flasher.WithLoad(flasher.LoadYModem), flasher.WithLoadBaud(1500000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var typed *flasher.Error
+	if _, err := f.Flash(t.Context(), imageFile(t, "image.raw", testImage(mib))); !errors.Is(err, flasher.ErrConfig) || !errors.As(err, &typed) || typed.Step != flasher.StepConsole {
+		t.Errorf("got %v, want ErrConfig when the console is opened", err)
+	}
+}
+
+// untouched is a power switch that nobody may use.
+type untouched struct{ t *testing.T }
+
+func (u untouched) On(context.Context) error {
+	u.t.Error("switched on")
+	return nil
+}
+
+func (u untouched) Off(context.Context) error {
+	u.t.Error("switched off")
+	return nil
 }
 
 // TestLoadRefused: what was asked for cannot be had.
@@ -140,6 +229,8 @@ func TestLoadOptions(t *testing.T) {
 	for _, opts := range [][]flasher.Option{
 		{flasher.WithLoad("floppy")},
 		{flasher.WithLoad(flasher.LoadYModem), flasher.WithTFTPDir(t.TempDir())},
+		{flasher.WithLoad(flasher.LoadTFTP), flasher.WithLoadBaud(230400)},
+		{flasher.WithLoadBaud(20_000_000)},
 		{flasher.WithTFTPServer(anAddress, "x; reset")},
 		{flasher.WithTFTPServer(noAddress, "")},
 		{flasher.WithLoad(flasher.LoadHTTP), flasher.WithTFTPServer(anAddress, "")},

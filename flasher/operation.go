@@ -40,6 +40,7 @@ type operation struct {
 	shell   *busybox.Shell
 	net     uboot.Network // the zero value where U-Boot has none
 	powered bool          // the power switch was touched
+	baud    baudRater     // nil where the console's rate cannot be set
 
 	noEthernet bool // U-Boot found no network, and goes on without
 }
@@ -155,6 +156,9 @@ func (o *operation) openConsole(ctx context.Context) error {
 	port, err := o.f.open(ctx)
 	if err != nil {
 		return err
+	}
+	if err := o.checkBaud(port); err != nil {
+		return errors.Join(err, port.Close())
 	}
 	opts := append([]console.Option{console.WithLogger(o.f.cfg.log)}, o.f.cfg.console...)
 	if o.f.cfg.transcript != nil {

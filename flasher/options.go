@@ -34,6 +34,7 @@ type config struct {
 	tftpServer netip.Addr // not this process
 	tftpPrefix string
 	load       LoadMethod
+	loadBaud   int // or 0
 
 	cacheDir  string
 	overrides bundle.Overrides
@@ -71,7 +72,7 @@ type Timeouts struct {
 	// Network: DHCP with its retries. Default 2 min.
 	Network time.Duration
 	// Load: one file into RAM by one method. Default 5 min. Over the console a
-	// file has a further second for each 5000 bytes.
+	// file has twice the time of its bytes at 115200 baud, or [WithLoadBaud].
 	Load time.Duration
 	// Boot: from the boot command to the login prompt and a proved shell.
 	// Default 6 min, twice what Jumpstarter allows for each half.

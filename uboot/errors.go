@@ -52,8 +52,13 @@ var (
 	ErrSize = errors.New("wrong size in RAM")
 	// ErrCRC: the bytes in RAM are not those of the file.
 	ErrCRC = errors.New("wrong CRC in RAM")
-	// ErrYModem: a transfer over the serial line did not come to its end.
+	// ErrYModem, ErrXModem and ErrKermit: a transfer over the serial line did not
+	// come to its end.
 	ErrYModem = errors.New("YMODEM transfer failed")
+	ErrXModem = errors.New("XMODEM transfer failed")
+	ErrKermit = errors.New("Kermit transfer failed")
+	// ErrBaudRate: the baud rate was not switched as it should be.
+	ErrBaudRate = errors.New("baud rate was not switched")
 	// ErrBadImage: the boot command refused kernel, initramfs or DTB.
 	ErrBadImage = errors.New("U-Boot refuses to boot this image")
 	// ErrBootReturned: the boot command came back to the prompt.

@@ -118,6 +118,11 @@ func (s *Session) begin(ctx context.Context, m marker) error {
 
 // collect waits for the second marker and takes the status from it.
 func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []failure) (string, error) {
+	return s.collectOr(ctx, m, cmd, fails, s.recover)
+}
+
+// collectOr is collect with another way back to the prompt.
+func (s *Session) collectOr(ctx context.Context, m marker, cmd string, fails []failure, back func(error) error) (string, error) {
 	var hit match
 	err := s.await(ctx, []expect.ExpectOpt{expect.Regexp(m.last())}, append(fatal(), fails...), &hit)
 	switch {
@@ -130,7 +135,7 @@ func (s *Session) collect(ctx context.Context, m marker, cmd string, fails []fai
 	s.endedLine = strings.HasSuffix(text, "\n")
 	out := normalise(text)
 	if err != nil {
-		return out, s.recover(err)
+		return out, back(err)
 	}
 	s.eatPrompt(ctx)
 	status, convErr := strconv.Atoi(hit.Groups[1])
@@ -214,16 +219,22 @@ const recoverTime = 10 * time.Second
 // recover ends a command that hangs or was given up, and proves the prompt again,
 // unless the board is gone. It has a deadline of its own, because the command's
 // has passed.
-func (s *Session) recover(cause error) error {
+func (s *Session) recover(cause error) error { return s.recoverBy(cause, "", recoverTime) }
+
+// recoverBy is recover with keys before each Ctrl-C.
+func (s *Session) recoverBy(cause error, keys string, limit time.Duration) error {
 	cause = s.shown(cause)
 	if errors.Is(cause, ErrReset) || errors.Is(cause, ErrCrash) || s.con.Err() != nil {
 		s.lost = true
 		return cause
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), recoverTime)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	for {
-		_, err := s.prove(ctx)
+		err := s.con.Send(ctx, keys)
+		if err == nil {
+			_, err = s.prove(ctx)
+		}
 		if err == nil {
 			return cause
 		}

@@ -25,8 +25,11 @@ type File struct {
 
 // Loaded says what was brought into RAM.
 type Loaded struct {
-	// Size in bytes.
+	// Size of the file in bytes.
 	Size int64
+	// Stored is how many bytes U-Boot says that it wrote ($filesize): more than
+	// Size where the protocol pads ([Session.LoadXModem]).
+	Stored int64
 	// CRCChecked says that the bytes in RAM were compared with CRC32. It is
 	// false where that was not asked for or the build has no crc32 command.
 	CRCChecked bool
@@ -82,6 +85,7 @@ func (s *Session) checkLoaded(ctx context.Context, f File, cmd, out string) (l L
 	if l.Size, err = strconv.ParseInt(m[1], 10, 64); err != nil {
 		return l, err
 	}
+	l.Stored = l.Size
 	if f.Size >= 0 && l.Size != f.Size {
 		return l, fmt.Errorf("%w: %d bytes arrived, the file has %d", ErrSize, l.Size, f.Size)
 	}

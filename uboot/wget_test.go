@@ -3,7 +3,6 @@ package uboot_test
 import (
 	"context"
 	"errors"
-	"flag"
 	"hash/crc32"
 	"math/rand/v2"
 	"net"
@@ -16,14 +15,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/dutflash/dutflash/internal/testtool"
 	"github.com/dutflash/dutflash/transport/console"
 	"github.com/dutflash/dutflash/uboot"
 )
 
 // wgetImage is a build for QEMU's arm64 that has wget, which none of Debian
 // bookworm's has.
-var wgetImage = flag.String("wget-image", "", "u-boot.bin for qemu_arm64 with CONFIG_CMD_WGET, for TestRealWget")
-
 var (
 	wgetTranscript = filepath.Join("testdata", "wget", "arm64-2025.01.txt")
 	wgetAddress    = "127.0.0.1:18080" // as it was recorded
@@ -116,9 +114,7 @@ func TestWgetTranscript(t *testing.T) {
 
 // TestRealWget loads from a real HTTP server, and records that with -record.
 func TestRealWget(t *testing.T) {
-	if *wgetImage == "" {
-		t.Skip("no build of Debian bookworm has wget; get u-boot-qemu of trixie (dpkg -x) and give -wget-image .../qemu_arm64/u-boot.bin; TestWgetTranscript plays it back")
-	}
+	image := testtool.WgetUBoot(t)
 	data := wgetContent()
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		length, n := "700001", len(data)
@@ -153,13 +149,14 @@ func TestRealWget(t *testing.T) {
 	web.Start()
 	t.Cleanup(web.Close)
 	b := wgetBuild
-	b.image = []string{"-bios", *wgetImage}
+	b.image = []string{"-bios", image}
 	if !*record {
 		s, err := uboot.New(start(t, b, t.TempDir(), nil))
 		if err != nil {
 			t.Fatal(err)
 		}
 		wgetScenario(t, s, func(string) {})
+		switchesBaud(t, s)
 		return
 	}
 	rec := &recorder{}
@@ -173,7 +170,7 @@ func TestRealWget(t *testing.T) {
 	con.Close()
 	b.image[1] = "qemu_arm64/u-boot.bin (u-boot-qemu 2025.01-3+deb13u1)"
 	rec.about = about(t, b)
-	rec.about[0] = "Made by: go test ./uboot -run TestRealWget -record -wget-image u-boot.bin"
+	rec.about[0] = "Made by: go test ./uboot -run TestRealWget -record"
 	if !t.Failed() {
 		if err := rec.save(wgetTranscript); err != nil {
 			t.Error(err)

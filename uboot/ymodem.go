@@ -2,45 +2,13 @@ package uboot
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"regexp"
 	"strconv"
 	"time"
 
 	"github.com/Netflix/go-expect"
-)
-
-// Upload is what [Session.LoadYModem] sends over the serial line.
-type Upload struct {
-	// Name is told to U-Boot, which ignores it. Default "file".
-	Name string
-	// Address in RAM, as in [File].
-	Address string
-	// Content is read to its end once; Size is how many bytes it has.
-	Content io.Reader
-	Size    int64
-	// Progress, where not nil, is called after each block with how many bytes
-	// U-Boot has acknowledged.
-	Progress func(sent int64)
-}
-
-const (
-	soh, stx, eot, ack, nak, can = 0x01, 0x02, 0x04, 0x06, 0x15, 0x18
-
-	// blockRetries is how often a block is sent again that U-Boot found damaged
-	// or that it did not answer in answerTime.
-	blockRetries = 10
-	answerTime   = 10 * time.Second
-)
-
-var (
-	ymodemReady  = regexp.MustCompile(`Ready for binary \(ymodem\)[^\n]*\n[^\n]*C`)
-	ymodemAnswer = regexp.MustCompile(`[\x06\x15\x18]`)
-	totalSize    = regexp.MustCompile(`Total Size\s*= 0x[0-9a-f]+ = (\d+) Bytes`)
 )
 
 // LoadYModem loads a file into RAM over the console itself, by U-Boot's command
@@ -50,168 +18,161 @@ var (
 //
 // Each block has a CRC and is sent again, up to ten times, where U-Boot found it
 // damaged; what arrived is compared by size, and by the crc32 command where the
-// build has it. Errors: [ErrYModem], [ErrSize], [ErrCRC], and [ErrUnknownCommand]
-// where the build has no loady. When ctx ends, the transfer is cancelled and the
-// prompt proved again. Without a deadline in ctx, the transfer has a minute and
-// one millisecond per byte.
+// build has it. Errors: [ErrYModem], [ErrSize], [ErrCRC], [ErrBaudRate], and
+// [ErrUnknownCommand] where the build has no loady. When ctx ends, the transfer is
+// cancelled and the prompt proved again. Without a deadline in ctx, the transfer
+// has a minute and one millisecond per byte.
 func (s *Session) LoadYModem(ctx context.Context, u Upload) (Loaded, error) {
-	cmd := "loady " + u.Address
-	ctx, cancel := limit(ctx, time.Minute+time.Duration(max(u.Size, 0))*time.Millisecond)
-	defer cancel()
-	l, err := s.loadYModem(ctx, u, cmd)
-	if err != nil {
-		return l, s.fail("ymodem", cmd, err)
-	}
-	return l, nil
+	return s.upload(ctx, u, protocol{
+		op: "ymodem", command: "loady", name: "YMODEM", ready: regexp.MustCompile(`Ready for binary \(ymodem\)[^\n]*\n[^\n]*C`),
+		failed: ErrYModem, stop: cancelled, send: (*exchange).sendYModem,
+	})
 }
 
-func (s *Session) loadYModem(ctx context.Context, u Upload, cmd string) (l Loaded, err error) {
-	if !safeWord.MatchString(u.Address) {
-		return l, fmt.Errorf("address %q has a character that U-Boot's command line does not take", u.Address)
-	}
-	if u.Size < 1 || u.Content == nil {
-		return l, fmt.Errorf("%w: YMODEM sends the size first, and %d is none", ErrSize, u.Size)
-	}
-	m := s.newMarker()
-	if err := s.con.SendLine(ctx, s.frame(m, cmd)); err != nil {
-		return l, err
-	}
-	if err := s.begin(ctx, m); err != nil {
-		return l, s.recover(err)
-	}
-	var hit match
-	err = s.await(ctx, []expect.ExpectOpt{expect.Regexp(ymodemReady), expect.Regexp(m.last())}, fatal(), &hit)
-	switch {
-	case err != nil:
-		return l, s.cancelYModem(err)
-	case hit.Index == 1: // the command ended before it began
-		out := normalise(hit.Before)
-		return l, s.shown(named(&CommandError{Command: cmd, Status: 1, Output: out}))
-	}
-	sum := crc32.NewIEEE()
-	if err := s.sendYModem(ctx, u, io.TeeReader(u.Content, sum)); err != nil {
-		return l, s.cancelYModem(err)
-	}
-	out, err := s.collect(ctx, m, cmd, nil)
-	if err != nil {
-		return l, err
-	}
-	size := totalSize.FindStringSubmatch(out)
-	if size == nil {
-		return l, fmt.Errorf("%w: loady did not say how much arrived: %q", ErrSize, out)
-	}
-	if l.Size, err = strconv.ParseInt(size[1], 10, 64); err != nil {
-		return l, err
-	}
-	if l.Size != u.Size {
-		return l, fmt.Errorf("%w: %d bytes arrived, the file has %d", ErrSize, l.Size, u.Size)
-	}
-	l.CRCChecked, err = s.checkCRC(ctx, u.Address, l.Size, sum.Sum32())
-	return l, err
-}
+const (
+	soh, stx, eot, ack, nak, can = 0x01, 0x02, 0x04, 0x06, 0x15, 0x18
 
-// cancelYModem ends a transfer from our side and proves the prompt.
-func (s *Session) cancelYModem(cause error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), answerTime)
-	defer cancel()
-	if err := s.con.Send(ctx, "\x18\x18\x18"); err != nil {
-		s.cfg.log.Debug("The transfer could not be cancelled", "error", err)
-	}
-	return s.recover(cause)
-}
+	// cancelled ends a transfer. U-Boot wants three at once, and what is left of
+	// them when it is at its prompt empties the line.
+	cancelled = "\x18\x18\x18\x18\x18\x18\x18\x18"
+)
+
+// What U-Boot says to a block (common/xyzModem.c): ACK, or C for one that was
+// damaged or did not come. When it prints text instead, the transfer has ended.
+var (
+	modemAnswer = regexp.MustCompile(`[\x06\x15\x18]|C|[ -BD-~]{3}`)
+	modemText   = regexp.MustCompile(`[ -BD-~]`)
+)
+
+// quietTime tells a C from the beginning of a text, and the last of several
+// answers; askTime is what U-Boot has to ask for more, which it need not do.
+const quietTime, askTime = 150 * time.Millisecond, 300 * time.Millisecond
+
+// errEnded is a U-Boot that is not in the transfer any more.
+var errEnded = errors.New("U-Boot ended the transfer")
 
 // sendYModem sends the block with name and size, the content, the end, and the
 // empty block that says that no file follows.
-func (s *Session) sendYModem(ctx context.Context, u Upload, content io.Reader) error {
-	name := u.Name
-	if name == "" || len(name) > 60 || !safeWord.MatchString(name) {
-		name = "file"
-	}
+func (x *exchange) sendYModem(ctx context.Context) error {
+	x.stored = x.u.Size
 	head := make([]byte, 128)
-	copy(head, name+"\x00"+strconv.FormatInt(u.Size, 10)+" ")
-	if err := s.sendBlock(ctx, "the name", ymodemBlock(0, head)); err != nil {
+	copy(head, x.fileName()+"\x00"+strconv.FormatInt(x.u.Size, 10)+" ")
+	if err := x.sendBlock(ctx, "the name", modemBlock(0, head)); err != nil {
 		return err
 	}
-	if err := s.expectYModem(ctx, "begin the file"); err != nil {
+	// U-Boot's YMODEM waits for the file without asking for it.
+	if _, err := x.within(ctx, askTime, expect.Regexp(regexp.MustCompile(`C`))); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	block := make([]byte, 1024)
-	for sent, n := int64(0), byte(1); sent < u.Size; n++ {
-		part := block[:min(int64(len(block)), u.Size-sent)]
-		if _, err := io.ReadFull(content, part); err != nil {
-			return fmt.Errorf("%w: read the file at %d of %d: %w", ErrSize, sent, u.Size, err)
+	for sent, n := int64(0), byte(1); sent < x.u.Size; n++ {
+		part, err := x.next(block, sent)
+		if err != nil {
+			return err
 		}
 		for i := len(part); i < len(block); i++ {
 			block[i] = 0x1a // what is behind the size is not stored
 		}
-		if err := s.sendBlock(ctx, fmt.Sprintf("the block at %d", sent), ymodemBlock(n, block)); err != nil {
+		if err := x.sendBlock(ctx, fmt.Sprintf("the block at %d", sent), modemBlock(n, block)); err != nil {
 			return err
 		}
 		sent += int64(len(part))
-		if u.Progress != nil {
-			u.Progress(sent)
-		}
+		x.progress(sent)
 	}
-	if n, _ := content.Read(make([]byte, 1)); n > 0 {
-		return fmt.Errorf("%w: the file has more than %d bytes", ErrSize, u.Size)
-	}
-	if err := s.sendBlock(ctx, "the end", string([]byte{eot})); err != nil {
+	if err := x.whole(); err != nil {
 		return err
 	}
-	if err := s.expectYModem(ctx, "end the transfer"); err != nil {
+	if err := x.sendBlock(ctx, "the end", string([]byte{eot})); err != nil {
 		return err
 	}
-	return s.sendBlock(ctx, "the empty block", ymodemBlock(0, make([]byte, 128)))
-}
-
-// expectYModem waits for the C with which U-Boot asks for the next block.
-func (s *Session) expectYModem(ctx context.Context, to string) error {
-	_, err := s.within(ctx, answerTime, expect.Regexp(regexp.MustCompile(`C`)))
-	if err != nil {
-		return s.yModemSilence(ctx, "U-Boot did not ask to "+to, err)
+	m, err := x.within(ctx, answerTime, expect.Regexp(modemMore))
+	switch {
+	case err != nil:
+		return x.silence(ctx, "U-Boot did not ask to end the transfer", err)
+	case m.Text != "C": // it has not waited for it
+		x.printed += m.Text
+		return nil
 	}
-	return nil
-}
-
-func (s *Session) yModemSilence(ctx context.Context, what string, err error) error {
-	if ctx.Err() != nil {
-		return ended(ctx)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %s in %v", ErrYModem, what, answerTime)
+	err = x.sendBlock(ctx, "the empty block", modemBlock(0, make([]byte, 128)))
+	if errors.Is(err, errEnded) { // it has everything
+		return nil
 	}
 	return err
 }
 
+// modemMore is U-Boot asking for another file, or the text behind the transfer.
+var modemMore = regexp.MustCompile(`C|[ -BD-~]{3}`)
+
 // sendBlock sends what U-Boot has to acknowledge, again where it has not.
-func (s *Session) sendBlock(ctx context.Context, what, packet string) error {
+func (x *exchange) sendBlock(ctx context.Context, what, packet string) error {
 	for try := range blockRetries + 1 {
-		if err := s.con.Send(ctx, packet); err != nil {
+		if text := x.con.Discard(); modemText.MatchString(text) {
+			x.printed += text
+			return x.over(ctx, what)
+		}
+		if err := x.con.Send(ctx, packet); err != nil {
 			return err
 		}
-		m, err := s.within(ctx, answerTime, expect.Regexp(ymodemAnswer))
+		m, err := x.within(ctx, answerTime, expect.Regexp(modemAnswer))
 		switch {
 		case err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-			s.cfg.log.Debug("No answer to a YMODEM block", "block", what, "try", try)
+			x.cfg.log.Debug("No answer to a block", "block", what, "try", try)
 		case err != nil:
-			return s.yModemSilence(ctx, what, err)
+			return x.silence(ctx, what, err)
 		case m.Text[0] == ack:
-			return nil
+			return x.settled(ctx, try)
 		case m.Text[0] == can:
-			return fmt.Errorf("%w: U-Boot cancelled the transfer at %s", ErrYModem, what)
+			return fmt.Errorf("%w: U-Boot cancelled the transfer at %s", x.failed, what)
+		case len(m.Text) > 1:
+			x.printed += m.Text
+			return x.over(ctx, what)
+		case m.Text[0] == 'C':
+			if m, err := x.within(ctx, quietTime, expect.Regexp(modemText)); err == nil {
+				x.printed += "C" + m.Before + m.Text
+				return x.over(ctx, what)
+			}
 		}
 	}
-	return fmt.Errorf("%w: U-Boot did not take %s in %d tries: is the line clean, with eight bits and without XON/XOFF?", ErrYModem, what, blockRetries+1)
+	return x.tooOften(what)
 }
 
-// ymodemBlock frames 128 or 1024 bytes.
-func ymodemBlock(n byte, data []byte) string {
+// settled waits, where a block was sent more than once, until it was acknowledged
+// as often: or the answer for one would be taken for that to the next.
+func (x *exchange) settled(ctx context.Context, again int) error {
+	for range again {
+		m, err := x.within(ctx, quietTime, expect.Regexp(modemAnswer))
+		switch {
+		case err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			return nil
+		case err != nil:
+			return x.silence(ctx, "", err)
+		case len(m.Text) > 1:
+			x.printed += m.Text
+			return nil // for whoever waits next
+		}
+	}
+	return nil
+}
+
+// over is the error for a transfer that U-Boot has ended, or the reason.
+func (x *exchange) over(ctx context.Context, what string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := x.await(ctx, nil, fatal(), nil); errors.Is(err, ErrReset) || errors.Is(err, ErrCrash) {
+		return err
+	}
+	return fmt.Errorf("%w: %w at %s", x.failed, errEnded, what)
+}
+
+// modemBlock frames 128 or 1024 bytes.
+func modemBlock(n byte, data []byte) string {
 	p := []byte{stx, n, ^n}
 	if len(data) == 128 {
 		p[0] = soh
 	}
 	p = append(p, data...)
-	return string(binary.BigEndian.AppendUint16(p, crc16(data)))
+	crc := crc16(data)
+	return string(append(p, byte(crc>>8), byte(crc)))
 }
 
 // crc16 is the CRC of XMODEM and YMODEM: polynomial 0x1021, from 0, not

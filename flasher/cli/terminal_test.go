@@ -294,17 +294,19 @@ func TestBoardFailures(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		faults flashertest.Faults
+		load   string
 		code   int
 	}{
-		{"no Ethernet", flashertest.Faults{NoEthernet: true}, 6},
-		{"disk that flips bits", flashertest.Faults{FlipAt: []int64{12345}}, 8},
-		{"write error", flashertest.Faults{WriteErrorAt: 4096}, 7},
+		{"no Ethernet, TFTP only", flashertest.Faults{NoEthernet: true}, "tftp", 6},
+		{"no Ethernet, small files", flashertest.Faults{NoEthernet: true}, "auto", 0},
+		{"disk that flips bits", flashertest.Faults{FlipAt: []int64{12345}}, "auto", 8},
+		{"write error", flashertest.Faults{WriteErrorAt: 4096}, "auto", 7},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			p := sitDown(t, flashertest.WithFaults(tc.faults))
 			cmd := cli.New(p.opts...)
-			cmd.SetArgs([]string{"flash", filepath.Join(p.dir, "image.raw"), "--retries", "0", "--config", filepath.Join(p.dir, "boards.yaml")})
+			cmd.SetArgs([]string{"flash", filepath.Join(p.dir, "image.raw"), "--retries", "0", "--load", tc.load, "--config", filepath.Join(p.dir, "boards.yaml")})
 			cmd.SetOut(t.Output())
 			cmd.SetErr(t.Output())
 			if err := cmd.ExecuteContext(t.Context()); cli.ExitCode(err) != tc.code {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 
@@ -148,6 +149,22 @@ func (b *Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
 	return flasher.New(open, pwr, b.FlasherBundle, append(own, opts...)...)
 }
 
+// loadMethod is a flasher.LoadMethod that is checked where the file is read.
+type loadMethod flasher.LoadMethod
+
+// UnmarshalText makes a misspelt one an error with its place in the file.
+func (l *loadMethod) UnmarshalText(text []byte) error {
+	var known []string
+	for _, m := range flasher.LoadMethods() {
+		known = append(known, string(m))
+	}
+	if !slices.Contains(known, string(text)) {
+		return fields.Unknown("load method", string(text), known)
+	}
+	*l = loadMethod(text)
+	return nil
+}
+
 func (b *Board) options() ([]flasher.Option, error) {
 	s := &b.settings
 	opts := []flasher.Option{flasher.UseManifest(b.Manifest), flasher.UseDTBVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
@@ -175,6 +192,20 @@ func (b *Board) options() ([]flasher.Option, error) {
 			return nil, fmt.Errorf("%s: %w", a.key, err)
 		}
 		opts = append(opts, a.option(addr))
+	}
+	if s.Load != "" {
+		opts = append(opts, flasher.WithLoad(flasher.LoadMethod(s.Load)))
+	}
+	if s.LoadBaud != 0 {
+		opts = append(opts, flasher.WithLoadBaud(s.LoadBaud))
+	}
+	if s.TFTPServer.IsValid() {
+		opts = append(opts, flasher.WithTFTPServer(s.TFTPServer, s.TFTPPrefix))
+	} else if s.TFTPPrefix != "" {
+		return nil, errors.New("tftp_prefix: is of no use without tftp_server")
+	}
+	if s.HTTPPort != 0 {
+		opts = append(opts, flasher.WithHTTPPort(s.HTTPPort))
 	}
 	if s.CycleWait != 0 {
 		opts = append(opts, flasher.WithCycleWait(s.CycleWait))

@@ -33,6 +33,13 @@
 //	cacert            file with the certificates that https servers of images are
 //	                  trusted by, in place of the system's
 //	server_address    address of this host as the board sees it
+//	load              how U-Boot gets kernel, initramfs and DTB: auto (the
+//	                  default), tftp, http (its wget), or over the console
+//	                  ymodem, xmodem or kermit
+//	load_baud         baud rate for what goes over the console that way
+//	tftp_server       address of a TFTP server that is not this host's
+//	tftp_prefix       what its names begin with, such as lab/
+//	http_port         port of the HTTP server; the default is any free one
 //	bind_address      address of this host that the servers listen on
 //	cycle_wait        how long the power stays off, such as 2s, the default
 //	uboot             prompts (a list) and stop_key, where they are unusual
@@ -57,6 +64,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -117,6 +125,11 @@ type boardFields struct {
 	CACert        string        `yaml:"cacert"`
 	ServerAddress string        `yaml:"server_address"`
 	BindAddress   string        `yaml:"bind_address"`
+	Load          loadMethod    `yaml:"load"`
+	LoadBaud      int           `yaml:"load_baud"`
+	TFTPServer    netip.Addr    `yaml:"tftp_server"`
+	TFTPPrefix    string        `yaml:"tftp_prefix"`
+	HTTPPort      int           `yaml:"http_port"`
 	CycleWait     time.Duration `yaml:"cycle_wait"`
 	UBoot         ubootFields   `yaml:"uboot"`
 }

@@ -58,6 +58,8 @@ func TestProblems(t *testing.T) {
 		{"key twice", replace("    default_target", "    board: x\n    default_target"), "ti-03.board: it is there already, in line 3"},
 		{"no number", replace("1500000", "fast"), "6:17: boards.ti-03.serial.baudrate: cannot unmarshal"},
 		{"speed twice", replace("/dev/ttyUSB0", "/dev/ttyUSB0?baud=9600"), "say it once"},
+		{"misspelt load method", replace("cycle_wait: 5s", "load: ymodm"), `10:11: boards.ti-03.load: unknown load method "ymodm"; did you mean "ymodem"?`},
+		{"no address", replace("cycle_wait: 5s", "tftp_server: lab"), "10:18: boards.ti-03.tftp_server:"},
 		{"no duration", replace("5s", "soon"), "10:17: boards.ti-03.cycle_wait:"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -97,6 +99,37 @@ func TestBoard(t *testing.T) {
 	}
 	if _, err := b.Flasher(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLoadKeys: what the keys about loading say reaches the Flasher, which knows
+// what does not go together.
+func TestLoadKeys(t *testing.T) {
+	for keys, says := range map[string]string{
+		"{load: http, http_port: 80}":                            "",
+		"{tftp_server: 10.0.0.2, tftp_prefix: lab/, load: tftp}": "",
+		"{load: ymodem, tftp_dir: /srv/tftp}":                    "no meaning with WithLoad(\"ymodem\")",
+		"{load: http, tftp_server: 10.0.0.2}":                    "no meaning with WithLoad(\"http\")",
+		"{tftp_server: 10.0.0.2, tftp_prefix: \"a b\"}":          "the prefix \"a b\"",
+		"{tftp_prefix: lab/}":                                    "without tftp_server",
+		"{load: kermit, load_baud: 1500000}":                     "",
+		"{load: http, load_baud: 1500000}":                       "no meaning with WithLoad(\"http\")",
+		"{load_baud: 5}":                                         "5 is not within",
+		"{http_port: 70000}":                                     "70000 is no port",
+	} {
+		text := "boards:\n  a: {flasher_bundle: x, serial: tcp://rack:1, power: {type: command, on: a, off: b}, " + keys[1:] + "\n"
+		f, err := config.Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := f.Board("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch _, err := b.Flasher(); {
+		case says == "" && err != nil, says != "" && (err == nil || !strings.Contains(err.Error(), says)):
+			t.Errorf("%s: got %v, want %q", keys, err, says)
+		}
 	}
 }
 

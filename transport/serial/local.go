@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"go.bug.st/serial"
@@ -67,17 +68,20 @@ func openPort(path string, mode *serial.Mode, flow string) (io.ReadWriteCloser, 
 	if err != nil {
 		return nil, err
 	}
-	return locked{p, lock}, nil
+	return &locked{Port: p, lock: lock, mode: *mode}, nil
 }
 
 // locked is a port with its lock.
 type locked struct {
 	serial.Port
 	lock io.Closer
+
+	mu   sync.Mutex
+	mode serial.Mode // as it is now
 }
 
 // Close closes the port and frees the lock.
-func (l locked) Close() error { return errors.Join(l.Port.Close(), l.lock.Close()) }
+func (l *locked) Close() error { return errors.Join(l.Port.Close(), l.lock.Close()) }
 
 // parseMode reads the line settings of a URL's query.
 func parseMode(query string) (*serial.Mode, error) {
@@ -106,11 +110,14 @@ var (
 	lines    = map[string]bool{"on": true, "off": false}
 )
 
+// The baud rates that a port may be asked for.
+const lowestBaud, highestBaud = 50, 12_000_000
+
 // set applies one line setting.
 func set(mode *serial.Mode, key, value string) (err error) {
 	switch key {
 	case "baud":
-		mode.BaudRate, err = number(key, value, 50, 12_000_000)
+		mode.BaudRate, err = number(key, value, lowestBaud, highestBaud)
 	case "data":
 		mode.DataBits, err = number(key, value, 5, 8)
 	case "parity":

@@ -1,6 +1,7 @@
 package serial
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ type reopening struct {
 	mu     sync.Mutex
 	port   io.ReadWriteCloser
 	opened int // how often it was opened
+	baud   int // the rate that was set since, or 0
 	closed chan struct{}
 	once   sync.Once
 
@@ -91,9 +93,17 @@ func (r *reopening) search(opened int, cause error) (away time.Duration, err err
 		port, err := r.open()
 		if err == nil {
 			r.mu.Lock()
-			r.port = port
-			r.opened++
+			if r.baud != 0 {
+				err = setBaudRate(context.Background(), port, r.baud)
+			}
+			if err == nil {
+				r.port = port
+				r.opened++
+			}
 			r.mu.Unlock()
+			if err != nil {
+				return 0, errors.Join(cause, err, port.Close())
+			}
 			if r.isClosed() {
 				return 0, errors.Join(cause, port.Close())
 			}

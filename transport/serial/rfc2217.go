@@ -69,7 +69,7 @@ func openRFC2217(ctx context.Context, rest string) (_ io.ReadWriteCloser, err er
 	if err := t.conn.SetReadDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	return t, nil
+	return newComPort(t), nil
 }
 
 // setLine sends the settings and waits for the answers. Data that comes meanwhile

@@ -32,6 +32,9 @@
 // The command of exec that fails ends the console with an error that has its exit
 // status and the last line of its standard error.
 //
+// The baud rate of a local port and of one behind rfc2217 can be changed while it is
+// open: see [BaudRater].
+//
 // What is opened is a bare io.ReadWriteCloser for transport/console or any other
 // reader: Close unblocks a Read that waits, may be called more than once, and
 // makes later calls return an error that wraps net.ErrClosed.
@@ -63,7 +66,7 @@ var (
 
 // Error says which operation on which console failed.
 type Error struct {
-	// Op is "open", "read" or "write".
+	// Op is "open", "read", "write" or "set baud rate".
 	Op string
 	// URL is the console's URL as it was given.
 	URL string
@@ -82,7 +85,11 @@ func Open(ctx context.Context, url string) (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, &Error{Op: "open", URL: url, Err: err}
 	}
-	return &port{rwc: rwc, url: url}, nil
+	p := &port{rwc: rwc, url: url}
+	if b, ok := rwc.(baudRater); ok {
+		return baudPort{p, b}, nil
+	}
+	return p, nil
 }
 
 func open(ctx context.Context, url string) (io.ReadWriteCloser, error) {

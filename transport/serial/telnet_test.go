@@ -137,6 +137,14 @@ func TestSer2net(t *testing.T) {
 			if tio.Cflag&unix.CBAUD != unix.B115200 || tio.Cflag&unix.CSTOPB == 0 {
 				t.Errorf("the line's flags are %o, want 115200 baud and two stop bits", tio.Cflag)
 			}
+			read := make(chan struct{})
+			go func() { // the server's answer comes to who reads
+				defer close(read)
+				p.Read(make([]byte, 1))
+			}()
+			setBaud(t, p, board, 230400, unix.B230400)
+			p.Close()
+			<-read
 		})
 	}
 }

@@ -4,6 +4,7 @@
 package fields
 
 import (
+	"encoding"
 	"errors"
 	"fmt"
 	"os"
@@ -45,7 +46,10 @@ func Decode(n *yaml.Node, path string, into any) error {
 	return errors.Join(decode(n, path, reflect.ValueOf(into).Elem())...)
 }
 
-var nodeType = reflect.TypeFor[yaml.Node]()
+var (
+	nodeType = reflect.TypeFor[yaml.Node]()
+	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
 
 func decode(n *yaml.Node, path string, v reflect.Value) []error {
 	if n.Kind == yaml.AliasNode {
@@ -58,7 +62,7 @@ func decode(n *yaml.Node, path string, v reflect.Value) []error {
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		return decode(n, path, v.Elem())
-	case v.Kind() == reflect.Struct:
+	case v.Kind() == reflect.Struct && !v.Addr().Type().Implements(textType):
 		return decodeStruct(n, path, v)
 	case v.Kind() == reflect.Map:
 		return decodeMap(n, path, v)

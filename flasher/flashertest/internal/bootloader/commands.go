@@ -14,7 +14,7 @@ import (
 func (m *machine) command(w []string) int {
 	run, ok := map[string]func([]string) int{
 		"booti": m.bootKernel, "bootz": m.bootKernel, "bootm": m.bootImage,
-		"crc32": m.crc32, "dhcp": m.dhcp, "echo": m.echo, "help": m.help, "loady": m.loady,
+		"crc32": m.crc32, "dhcp": m.dhcp, "echo": m.echo, "help": m.help, "loadx": m.loadx, "loady": m.loady,
 		"printenv": m.printenv, "reset": m.reset, "run": m.runVariable,
 		"setenv": m.setenv, "sleep": m.sleep, "tftpboot": m.tftpboot, "version": m.version, "wget": m.wget,
 		"false": func([]string) int { return 1 }, "true": func([]string) int { return 0 },

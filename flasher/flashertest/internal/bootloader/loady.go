@@ -25,27 +25,96 @@ const (
 	loadyTries   = 25
 )
 
-// loady receives one file over the serial line (cmd/load.c and
+// loady receives one file over the serial line by YMODEM (cmd/load.c and
 // common/xyzModem.c of U-Boot).
-func (m *machine) loady(w []string) int {
+func (m *machine) loady(w []string) int { return m.loadSerial(w, "ymodem", m.receive) }
+
+// loadx does so by XMODEM, which has no packet with the name and the size.
+func (m *machine) loadx(w []string) int { return m.loadSerial(w, "xmodem", m.receiveXModem) }
+
+func (m *machine) loadSerial(w []string, mode string, receive func(at uint64) (int64, map[byte]int)) int {
+	now, _ := strconv.Atoi(m.env["baudrate"])
 	at, err := number(m.env["loadaddr"])
+	baud := now
 	if len(w) > 1 {
 		at, err = number(w[1])
 	}
-	if err != nil || len(w) > 2 {
-		return m.usage(w, "load binary file over serial line (ymodem mode)", "[addr [baud]]")
+	if len(w) > 2 {
+		baud, _ = strconv.Atoi(w[2])
 	}
-	m.printf("## Ready for binary (ymodem) download to 0x%08X at %s bps...\n", at, m.env["baudrate"])
-	size, packets := m.receive(at)
+	if err != nil || len(w) > 3 {
+		return m.usage(w, "load binary file over serial line ("+mode+" mode)", "[addr [baud]]")
+	}
+	if !m.setBaud(baud, now, "ENTER", '\r') {
+		return 1
+	}
+	m.printf("## Ready for binary (%s) download to 0x%08X at %d bps...\n", mode, at, baud)
+	size, packets := receive(at)
 	if size < 0 {
-		m.printf("xyzModem - Cancelled\n## Binary (ymodem) download aborted\n")
+		m.printf("xyzModem - Cancelled\n## Binary (%s) download aborted\n", mode)
+		m.setBaud(now, baud, "ESC", 0x1b)
 		return 1
 	}
 	m.printf("xyzModem - CRC mode, %d(SOH)/%d(STX)/0(CAN) packets, 4 retries\n", packets[soh], packets[stx])
 	m.printf("## Total Size      = 0x%08x = %d Bytes\n", size, size)
 	m.env["filesize"] = strconv.FormatInt(size, 16)
 	m.env["fileaddr"] = strconv.FormatUint(at, 16)
+	if !m.setBaud(now, baud, "ESC", 0x1b) {
+		return 1
+	}
 	return 0
+}
+
+// setBaud goes to another rate and waits for the key that shows that the other side
+// is there, without a limit, as U-Boot does.
+func (m *machine) setBaud(baud, now int, name string, key byte) bool {
+	if baud == now {
+		return true
+	}
+	m.printf("## Switch baudrate to %d bps and press %s ...\n", baud, name)
+	m.tty.SetBaud(baud)
+	for p := make([]byte, 1); p[0] != key; {
+		if _, err := m.tty.Receive(m.ctx, p); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// receiveXModem takes packets up to the end. What looks like padding is dropped,
+// as U-Boot does.
+func (m *machine) receiveXModem(at uint64) (stored int64, packets map[byte]int) {
+	packets = map[byte]int{}
+	next, ask := byte(1), byte('C')
+	for tries := 0; tries < loadyTries; {
+		if m.tty.Send(m.ctx, []byte{ask}) != nil {
+			return -1, nil
+		}
+		kind, n, data := m.packet()
+		switch {
+		case m.ctx.Err() != nil, kind == can, kind == 3:
+			return -1, nil
+		case kind == eot:
+			_ = m.tty.Send(m.ctx, []byte{ack}) // a lost line is noticed by what reads it
+			return stored, packets
+		case data == nil:
+			if tries++; len(packets) > 0 {
+				ask = nak
+			}
+			continue
+		case n == next:
+			packets[kind]++
+			if rest := bytes.TrimRight(data, "\x1a"); len(data)-len(rest) > 2 {
+				data = rest
+			}
+			m.ram.write(at+uint64(stored), data)
+			stored, next = stored+int64(len(data)), next+1
+		case n != next-1: // its ACK was not lost either
+			return -1, nil
+		}
+		tries, ask = 0, ack
+	}
+	return -1, nil
 }
 
 // receive takes the packet with the name, those of the file, and the empty one

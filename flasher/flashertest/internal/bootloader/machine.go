@@ -21,6 +21,8 @@ type TTY interface {
 	Send(ctx context.Context, p []byte) error
 	// Peek returns what was typed and not received yet, without taking it.
 	Peek() string
+	// SetBaud sets the rate of the line at the board's end.
+	SetBaud(baud int)
 }
 
 // Lease is what the DHCP server gives the board.

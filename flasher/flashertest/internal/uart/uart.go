@@ -39,11 +39,17 @@ type Line struct {
 	rand   *rand.Rand
 	host   *Host
 	listen bool // the board runs and takes characters
+	// The baud rates of the two ends.
+	boardBaud, hostBaud int
 }
+
+// firstBaud is the rate of a board that was switched on, and of a console that
+// nobody has set to another one.
+const firstBaud = 115200
 
 // New returns a line whose faults are decided by seed.
 func New(seed uint64) *Line {
-	l := &Line{rand: rand.New(rand.NewPCG(seed, 0))}
+	l := &Line{rand: rand.New(rand.NewPCG(seed, 0)), boardBaud: firstBaud, hostBaud: firstBaud}
 	l.up.init()
 	l.down.init()
 	return l
@@ -64,6 +70,7 @@ func (l *Line) Open() (*Host, error) {
 		return nil, ErrBusy
 	}
 	l.up.drop()
+	l.hostBaud = firstBaud
 	ctx, cancel := context.WithCancel(context.Background())
 	l.host = &Host{line: l, ctx: ctx, cancel: cancel}
 	return l.host, nil
@@ -74,6 +81,7 @@ func (l *Line) Listen(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.listen = on
+	l.boardBaud = firstBaud
 	l.down.drop()
 }
 
@@ -81,6 +89,9 @@ func (l *Line) Listen(on bool) {
 func (l *Line) spoil(p []byte, noise bool) []byte {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.boardBaud != l.hostBaud {
+		p = misread(p)
+	}
 	f := l.faults
 	if f.Drop == 0 && f.Repeat == 0 && f.Noise == 0 {
 		return p
@@ -97,6 +108,22 @@ func (l *Line) spoil(p []byte, noise bool) []byte {
 		if l.rand.Float64() < f.Repeat {
 			out = append(out, c)
 		}
+	}
+	return out
+}
+
+// SetBaud sets the rate of the board's end, until the board is switched off.
+func (l *Line) SetBaud(baud int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.boardBaud = baud
+}
+
+// misread is what arrives where the ends have different rates.
+func misread(p []byte) []byte {
+	out := make([]byte, len(p))
+	for i, c := range p {
+		out[i] = ^c | 0x80
 	}
 	return out
 }
@@ -172,6 +199,18 @@ func (h *Host) Write(p []byte) (int, error) {
 		return 0, net.ErrClosed
 	}
 	return len(p), nil
+}
+
+// SetBaudRate sets the rate of this end. Where the board has another one, only
+// rubbish goes over the line.
+func (h *Host) SetBaudRate(ctx context.Context, baud int) error {
+	if h.ctx.Err() != nil {
+		return net.ErrClosed
+	}
+	h.line.mu.Lock()
+	defer h.line.mu.Unlock()
+	h.line.hostBaud = baud
+	return ctx.Err()
 }
 
 // Close unplugs this end. It unblocks Read and Write, and may be called twice.
