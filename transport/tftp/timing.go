@@ -5,7 +5,7 @@ import "time"
 // minRTO is short enough to make the loss of a window's last block, or of its
 // acknowledgement, cheap: nobody tells of those. A host or a board that is busy for
 // longer gets one block twice, which does no harm.
-const minRTO = 5 * time.Millisecond
+const minRTO = 2 * time.Millisecond
 
 // timing chooses when to send again, after RFC 6298: from measured round trips,
 // doubled for each silence in a row, never above the longest wait.

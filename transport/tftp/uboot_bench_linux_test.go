@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +30,8 @@ const benchWindow = 16
 
 // BenchmarkUBoot loads a kernel into real U-Boot, from this package's server with
 // and without windows and from Debian's servers, all over the same cable, and
-// prints how they compare. Run it with -benchtime=1x.
+// prints how they compare. With loss it is the median of five loads: where U-Boot's
+// request or its ARP question is lost, U-Boot itself waits for five seconds. Run it with -benchtime=1x.
 func BenchmarkUBoot(b *testing.B) {
 	testtool.Need(b, "in.tftpd", "apt-get install tftpd-hpa")
 	testtool.Need(b, "dnsmasq", "apt-get install dnsmasq-base")
@@ -74,17 +76,25 @@ func BenchmarkUBoot(b *testing.B) {
 			n.loss.Store(tc.loss)
 			defer func() { b.Logf("the network card slept %d times", n.woken.Swap(0)) }()
 			for b.Loop() {
+				if tc.loss > 0 {
+					lossy, lossless := make([]time.Duration, 5), make([]time.Duration, 5)
+					for i := range lossy {
+						n.loss.Store(tc.loss)
+						lossy[i] = load(dutflashServer, benchWindow)
+						n.loss.Store(0)
+						lossless[i] = load(dutflashServer, benchWindow)
+					}
+					slices.Sort(lossy)
+					slices.Sort(lossless)
+					b.ReportMetric(lossless[2].Seconds()/lossy[2].Seconds(), "of-lossless")
+					b.Logf("with loss %v, without %v", lossy, lossless)
+					continue
+				}
 				ours := load(dutflashServer, benchWindow)
 				report := func(name string, d time.Duration) {
 					b.ReportMetric(kernelSize/1e6/d.Seconds(), name+"-MB/s")
 				}
 				report("ours-windows", ours)
-				if tc.loss > 0 {
-					n.loss.Store(0)
-					b.ReportMetric(load(dutflashServer, benchWindow).Seconds()/ours.Seconds(), "of-lossless")
-					n.loss.Store(tc.loss)
-					continue
-				}
 				for name, took := range map[string]time.Duration{
 					"ours-lockstep": load(dutflashServer, 1), "tftpd-hpa": load(hpaServer, benchWindow), "dnsmasq": load(dnsmasqServer, benchWindow),
 				} {
