@@ -17,6 +17,19 @@ const (
 	tftpSmallBlock = 512
 )
 
+// WithTFTPWindow sets the window, in blocks (RFC 7440), that U-Boot is asked to
+// load with; 1 is lock step, 64 the most. The default is 16. Where transfers stall,
+// it is halved by itself.
+func WithTFTPWindow(blocks int) Option {
+	return func(c *config) error {
+		if blocks < 1 || blocks > 64 {
+			return fmt.Errorf("WithTFTPWindow: %d is not within 1 and 64", blocks)
+		}
+		c.tftpWindow = blocks
+		return nil
+	}
+}
+
 // loadTFTP loads by TFTP and checks what arrived. Where the network driver drops
 // the bursts of a window, it is tried with half of it, down to lock step, and the
 // board is known by that from then on. Where not even one block arrived, it is

@@ -247,19 +247,6 @@ func WithHTTPPort(port int) Option {
 	}
 }
 
-// WithTFTPWindow sets the window, in blocks (RFC 7440), that U-Boot is asked to
-// load with; 1 is lock step, 64 the most. The default is 16. Where transfers stall,
-// it is halved by itself.
-func WithTFTPWindow(blocks int) Option {
-	return func(c *config) error {
-		if blocks < 1 || blocks > 64 {
-			return fmt.Errorf("WithTFTPWindow: %d is not within 1 and 64", blocks)
-		}
-		c.tftpWindow = blocks
-		return nil
-	}
-}
-
 // WithCacheDir sets where bundles and prepared images are kept. The default is
 // /var/lib/jumpstarter/flasher where that is writable, else the user's cache
 // directory.

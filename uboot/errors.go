@@ -56,7 +56,7 @@ var (
 	// come to its end.
 	ErrYModem = errors.New("YMODEM transfer failed")
 	ErrXModem = errors.New("XMODEM transfer failed")
-	ErrKermit = errors.New("Kermit transfer failed")
+	ErrKermit = errors.New("transfer by Kermit failed")
 	// ErrBaudRate: the baud rate was not switched as it should be.
 	ErrBaudRate = errors.New("baud rate was not switched")
 	// ErrBadImage: the boot command refused kernel, initramfs or DTB.
