@@ -158,7 +158,10 @@ func TestWindowDropsTheOldest(t *testing.T) {
 		if err != nil || m.Dropped != 1003-256 || len(m.Before) != 253 {
 			t.Errorf("got %d dropped, %d before, %v", m.Dropped, len(m.Before), err)
 		}
-		go say(t, board, "b"+strings.Repeat("x", 1000)+"e")
+		go func() {
+			synctest.Wait() // what is dropped before the call is not the call's
+			say(t, board, "b"+strings.Repeat("x", 1000)+"e")
+		}()
 		if _, err := c.Expect(t.Context(), expect.Regexp(regexp.MustCompile("bx*e"))); !errors.Is(err, console.ErrWindow) {
 			t.Errorf("got %v", err)
 		}
