@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dutflash/dutflash/bundle"
+	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/config"
 	"github.com/dutflash/dutflash/power"
 	"github.com/dutflash/dutflash/transport/console"
@@ -36,7 +37,8 @@ func boardCommand(s *shared) *cobra.Command {
 		&cobra.Command{Use: "check", Short: "Try everything that a flash needs of this host and of the cables",
 			Long: `Try everything that a flash needs of this host and of the cables: the bundle, the
 ports, the serial line and the power switch. The board is power-cycled, listened to
-until it says something, and left off. Nothing is loaded or written.`,
+until it says something, and left off. Nothing is loaded or written. The exit code is
+that of the first check that failed: 3, 4 and 5, in this order.`,
 			Args: args(cobra.NoArgs),
 			RunE: func(c *cobra.Command, _ []string) error {
 				b, err := s.one()
@@ -53,14 +55,23 @@ until it says something, and left off. Nothing is loaded or written.`,
 // printed.
 var errCheck = errors.New("the board is not ready for a flash")
 
+// checkError has the exit code of the first check that failed.
+type checkError struct {
+	code int
+	error
+}
+
+func (c checkError) Unwrap() error { return c.error }
+
 // check makes all checks, and prints one line for each.
 func check(ctx context.Context, out io.Writer, b *config.Board) error {
-	failed := 0
+	failed, code := 0, exitOther
 	for _, c := range []struct {
 		what string
+		code int
 		do   func(context.Context, *config.Board) (string, error)
 	}{
-		{"bundle", checkBundle}, {"TFTP", checkTFTP}, {"cables", checkCables},
+		{"bundle", exitSource, checkBundle}, {"TFTP", exitHost, checkTFTP}, {"cables", exitCables, checkCables},
 	} {
 		limited, cancel := context.WithTimeout(ctx, checkTimeout)
 		said, err := c.do(limited, b)
@@ -69,14 +80,16 @@ func check(ctx context.Context, out io.Writer, b *config.Board) error {
 			return fmt.Errorf("board check: %s: %w", c.what, err)
 		}
 		if err != nil {
-			failed++
+			if failed++; failed == 1 {
+				code = c.code
+			}
 			fmt.Fprintf(out, "%-7s FAILED: %v\n", c.what, err)
 			continue
 		}
 		fmt.Fprintf(out, "%-7s ok: %s\n", c.what, said)
 	}
 	if failed > 0 {
-		return fmt.Errorf("board check: %w: %d of 3 checks failed", errCheck, failed)
+		return checkError{code, fmt.Errorf("board check: %w: %d of 3 checks failed", errCheck, failed)}
 	}
 	return nil
 }
@@ -102,6 +115,12 @@ func checkBundle(ctx context.Context, b *config.Board) (string, error) {
 }
 
 func checkTFTP(ctx context.Context, b *config.Board) (string, error) {
+	switch {
+	case b.Load != flasher.LoadAuto && b.Load != flasher.LoadTFTP:
+		return "not needed to load by " + string(b.Load), nil
+	case b.TFTPServer.IsValid() && b.TFTPDir == "":
+		return "the files are on " + b.TFTPServer.String() + ", which was not asked for them", nil
+	}
 	if b.TFTPDir != "" {
 		f, err := os.CreateTemp(b.TFTPDir, ".dutflash-check-*")
 		if err != nil {
@@ -113,7 +132,7 @@ func checkTFTP(ctx context.Context, b *config.Board) (string, error) {
 	at := net.JoinHostPort(b.BindAddress, "69")
 	conn, err := lc.ListenPacket(ctx, "udp", at)
 	if err != nil {
-		return "", fmt.Errorf("%w (ways out: setcap cap_net_bind_service=+ep on the program, sysctl net.ipv4.ip_unprivileged_port_start=69, or tftp_dir in the board file)", err)
+		return "", fmt.Errorf("%w (ways out: setcap cap_net_bind_service=+ep on the program, sysctl net.ipv4.ip_unprivileged_port_start=69, or tftp_dir or load in the board file)", err)
 	}
 	return "port 69 can be had", conn.Close()
 }

@@ -14,6 +14,7 @@ import (
 
 // dumpFlags are the flags of dump.
 type dumpFlags struct {
+	overrideFlags
 	target, partition, bundle, compression string
 	from                                   int64
 	used, force                            bool
@@ -38,6 +39,7 @@ the board. A dump that was cut off is continued with --from and the size of the 
 	flags.StringVar(&f.compression, "compression", "", "what the board packs the data with on the way; the default is what is fastest")
 	flags.StringVar(&f.bundle, "force-flash-bundle", "", "flasher bundle to use in place of the board's")
 	flags.BoolVar(&f.force, "force", false, "overwrite FILE")
+	f.overrideFlags.add(cmd)
 	return cmd
 }
 
@@ -47,7 +49,7 @@ func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) error {
 	}
 	p := newProgress(cmd, false)
 	defer p.close()
-	fl, err := s.flasher(cmd, flasher.WithProgress(p.event))
+	fl, err := s.flasher(cmd, append(f.overrideFlags.options(), flasher.WithProgress(p.event))...)
 	if err != nil {
 		return err
 	}

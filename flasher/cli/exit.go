@@ -33,11 +33,14 @@ func ExitCode(err error) int {
 	var be *bundle.Error
 	var ie *image.Error
 	var pe *power.Error
+	var ce checkError
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.As(err, &ce):
+		return ce.code
 	case errors.As(err, &usage), errors.Is(err, flasher.ErrConfig), byCobra(err):
 		return exitUsage
 	case errors.Is(err, flasher.ErrVerify):

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +26,7 @@ func powerCommand(s *shared) *cobra.Command {
 	cmd.AddCommand(cycle,
 		s.powerAction("on", "Switch the board on", func(ctx context.Context, _ *cobra.Command, c power.Controller) error { return c.On(ctx) }),
 		s.powerAction("off", "Switch the board off", func(ctx context.Context, _ *cobra.Command, c power.Controller) error { return c.Off(ctx) }),
-		s.powerAction("read", "Print whether the board is on, and what it draws, as far as the switch can tell", readPower),
+		readCommand(s),
 	)
 	return cmd
 }
@@ -36,13 +35,9 @@ func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.
 	return &cobra.Command{
 		Use: use, Short: short, Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := s.one()
+			c, err := s.power()
 			if err != nil {
 				return err
-			}
-			c, err := b.Power()
-			if err != nil {
-				return usageError{err}
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), powerTimeout+power.DefaultCycleWait)
 			defer cancel()
@@ -51,33 +46,15 @@ func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.
 	}
 }
 
-func readPower(ctx context.Context, cmd *cobra.Command, c power.Controller) error {
-	state, tells := c.(power.StateReader)
-	meter, measures := c.(power.Meter)
-	if !tells && !measures {
-		return fmt.Errorf("this power switch can tell neither its state nor what the board draws")
-	}
-	if tells {
-		on, err := state.State(ctx)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintln(cmd.OutOrStdout(), map[bool]string{true: "on", false: "off"}[on])
-	}
-	if !measures {
-		return nil
-	}
-	r, err := meter.Read(ctx)
+// power returns the power switch of the one board that is meant.
+func (s *shared) power() (power.Controller, error) {
+	b, err := s.one()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for _, v := range []struct {
-		value float64
-		unit  string
-	}{{r.Volts, "V"}, {r.Amperes, "A"}, {r.Watts, "W"}} {
-		if !math.IsNaN(v.value) {
-			fmt.Fprintf(cmd.OutOrStdout(), "%.3f %s\n", v.value, v.unit)
-		}
+	c, err := b.Power()
+	if err != nil {
+		return nil, usageError{err}
 	}
-	return nil
+	return c, nil
 }

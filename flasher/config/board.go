@@ -41,7 +41,10 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 	b.Manifest = first(s.Manifest, preset.Manifest)
 	b.Variant = first(s.Variant, preset.Variant)
 	b.CacheDir, b.HTTPDir, b.TFTPDir, b.DefaultTarget, b.CACert = s.CacheDir, s.HTTPDir, s.TFTPDir, s.DefaultTarget, s.CACert
-	b.BindAddress = s.BindAddress
+	b.BindAddress, b.TFTPServer, b.Load = s.BindAddress, s.TFTPServer, flasher.LoadAuto
+	if s.Load != "" {
+		b.Load = flasher.LoadMethod(s.Load)
+	}
 	for _, required := range []struct {
 		key     string
 		missing bool

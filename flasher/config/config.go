@@ -103,6 +103,10 @@ type Board struct {
 	DefaultTarget string
 	CACert        string
 	BindAddress   string
+	// Load is how U-Boot gets its files; LoadAuto where the file does not say.
+	Load flasher.LoadMethod
+	// TFTPServer is a TFTP server that is not this host's, or the zero value.
+	TFTPServer netip.Addr
 
 	settings boardFields
 	open     func() (flasher.OpenConsole, error)
