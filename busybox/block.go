@@ -14,8 +14,11 @@ import (
 type BlockDevice struct {
 	Path       string      // device node, such as /dev/mmcblk1
 	Name       string      // kernel's name, such as mmcblk1
+	Number     string      // major and minor number of its node, "179:8"
 	SysPath    string      // where it is in sysfs, which names bus and address
 	Model      string      // what the hardware calls itself; may be empty
+	Serial     string      // of the hardware (CID of a card, WWID, serial number); may be empty
+	Sequence   string      // of a disk since the kernel's start, another for each that is plugged in; "" before Linux 5.15
 	Size       int64       // bytes
 	SectorSize int         // bytes of a logical block
 	ReadOnly   bool        // the kernel refuses writes
@@ -43,9 +46,9 @@ func (d BlockDevice) CheckTarget(size int64) error {
 	case d.ReadOnly:
 		return &Error{Op: op, Err: ErrReadOnly, Detail: d.Path + " is write-protected; look at the card's lock switch, or write 0 to /sys/block/" + d.Name + "/force_ro for an eMMC boot partition"}
 	case len(d.Mounted) > 0:
-		return &Error{Op: op, Err: ErrInUse, Detail: fmt.Sprintf("mounted: %s; unmount it in a preflash command", strings.Join(d.Mounted, ", "))}
+		return &Error{Op: op, Err: ErrInUse, Detail: fmt.Sprintf("mounted: %s; unmount it with umount in a preflash command", strings.Join(d.Mounted, ", "))}
 	case len(d.Users) > 0:
-		return &Error{Op: op, Err: ErrInUse, Detail: fmt.Sprintf("%s is used: %s; release it in a preflash command", d.Path, strings.Join(d.Users, ", "))}
+		return &Error{Op: op, Err: ErrInUse, Detail: fmt.Sprintf("%s is used: %s; release it in a preflash command (swapoff, dmsetup, mdadm)", d.Path, strings.Join(d.Users, ", "))}
 	case size > d.Size:
 		return &Error{Op: op, Err: ErrTooSmall, Detail: fmt.Sprintf("%s has %d bytes and the image %d; choose another target or make the image smaller", d.Path, d.Size, size)}
 	}
@@ -57,9 +60,10 @@ var reBlockName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9!_.:-]{0,63}$`)
 // BlockDevice finds out about a block device on the board. target is a device
 // node ("/dev/mmcblk1", or a link to one), or "/sys/class/block#ADDRESS": the
 // disk whose path in sysfs contains ADDRESS, such as a controller's address from
-// the device tree. [ErrNoDevice] where there is none, with those that there
-// are; several disks that fit are [ErrNoDevice] too, with their names, because
-// guessing would overwrite the wrong one.
+// the device tree. A part of a longer number or word does not fit: "mmc1" is not
+// in mmc10, and 4fb0000 not in 14fb0000.mmc. [ErrNoDevice] where there is none,
+// with those that there are; several disks that fit are [ErrNoDevice] too, with
+// their names, because guessing would overwrite the wrong one.
 func (s *Shell) BlockDevice(ctx context.Context, target string) (BlockDevice, error) {
 	ctx, cancel := bounded(ctx, s.cfg.timeout)
 	defer cancel()
@@ -73,7 +77,6 @@ func (s *Shell) BlockDevice(ctx context.Context, target string) (BlockDevice, er
 		}
 		name = n
 	case strings.HasPrefix(target, "/dev/") && typable(target) == "" && !strings.ContainsAny(target, "\n\t"):
-		// The name in /dev need not be the kernel's; the number is.
 		out, err := s.exact(ctx, op, `t=$(readlink -f `+quote(target)+`); [ -b "$t" ] || { echo "${t:-?}"; exit 3; }
 n=${t#/dev/}; while case $n in */*) ;; *) false;; esac; do n=${n%%/*}!${n#*/}; done
 [ -e /sys/class/block/$n ] && echo $n`)
@@ -101,7 +104,7 @@ func (s *Shell) byAddress(ctx context.Context, op, target, address string) (stri
 	var fit []string
 	for line := range strings.SplitSeq(out, "\n") {
 		name, path, ok := strings.Cut(line, " ")
-		if ok && strings.Contains(path, address) {
+		if ok && containsWord(path, address) {
 			paths[name] = path
 			fit = append(fit, name)
 		}
@@ -125,6 +128,29 @@ func (s *Shell) byAddress(ctx context.Context, op, target, address string) (stri
 		Detail: fmt.Sprintf("%s fits %d disks: %s; use more of the address", target, len(disks), strings.Join(disks, ", "))}
 }
 
+// containsWord says whether address stands in path and neither begins nor ends in
+// the middle of a number or word.
+func containsWord(path, address string) bool {
+	inWord := func(s string, i int) bool { // i lies between two letters or digits
+		return i > 0 && i < len(s) && alphanumeric(s[i-1]) && alphanumeric(s[i])
+	}
+	for from := 0; ; {
+		i := strings.Index(path[from:], address)
+		if i < 0 {
+			return false
+		}
+		at := from + i
+		if !inWord(path, at) && !inWord(path, at+len(address)) {
+			return true
+		}
+		from = at + 1
+	}
+}
+
+func alphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
 // noDevice is the error for a target that is missing, with those that exist.
 func (s *Shell) noDevice(ctx context.Context, op, target string) error {
 	have := "none at all"
@@ -141,7 +167,8 @@ r() { [ -e $2 ] && echo "$1 $(cat $2 2>/dev/null)"; }
 echo "sys $(readlink -f $d)"
 r size $d/size; r ro $d/ro; r dev $d/dev; r start $d/start; r partition $d/partition
 p=$d; [ -e $d/partition ] && { p=$(readlink -f $d); p=${p%/*}; }
-r ssize $p/queue/logical_block_size; r model $p/device/model; r model $p/device/name
+r ssize $p/queue/logical_block_size; r model $p/device/model; r model $p/device/name; r seq $p/diskseq
+for f in device/cid wwid device/wwid serial device/serial; do r serial $p/$f; done
 for h in $d/holders/*; do [ -e $h ] && echo "holder $n ${h##*/}"; done
 while read -r l; do case $l in PARTNAME=*) echo "label ${l#*=}";; esac; done <$d/uevent
 for q in $d/*/partition; do [ -e $q ] || continue; q=${q%/*}; l=
@@ -197,7 +224,7 @@ func parseBlockDevice(name, out string) (BlockDevice, error) {
 		case "ro":
 			d.ReadOnly = v != "0"
 		case "dev":
-			numbers[v] = name
+			d.Number, numbers[v] = v, name
 		case "partition":
 			d.Partition = true
 		case "ssize":
@@ -206,6 +233,12 @@ func parseBlockDevice(name, out string) (BlockDevice, error) {
 			}
 		case "model":
 			d.Model = v
+		case "serial":
+			if d.Serial == "" {
+				d.Serial = v
+			}
+		case "seq":
+			d.Sequence = v
 		case "label":
 			d.Label = v
 		case "node":

@@ -55,6 +55,6 @@ func ExampleBlockDevice_CheckTarget() {
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, busybox.ErrInUse))
 	// Output:
-	// busybox: check target: in use on the board: mounted: /dev/mmcblk1p1 on /boot; unmount it in a preflash command
+	// busybox: check target: in use on the board: mounted: /dev/mmcblk1p1 on /boot; unmount it with umount in a preflash command
 	// true
 }

@@ -95,7 +95,7 @@ func (o *operation) try(ctx context.Context, fn func(context.Context) error) err
 func (o *operation) dropBoard() error {
 	con := o.con
 	o.setConsole(nil)
-	o.uboot, o.shell = nil, nil
+	o.uboot, o.shell, o.held = nil, nil, nil
 	if con == nil {
 		return nil
 	}
@@ -116,8 +116,11 @@ func (o *operation) refusedTwice() bool {
 // that depend on the board's mood are tried again, and of those not the ones
 // whose answer was clear.
 func retryable(err error) bool {
+	if errors.Is(err, ErrTargetGone) {
+		return true // whatever could not be read or written because of that
+	}
 	for _, final := range []error{
-		ErrConfig, ErrNoServerAddress, ErrVerify, ErrPartitionTable,
+		ErrConfig, ErrNoServerAddress, ErrVerify, ErrPartitionTable, ErrTargetChanged,
 		ErrDeviceRead, ErrDumpWriter, ErrDumpTransfer,
 		extents.ErrVerify, extents.ErrWrite, extents.ErrRead,
 		busybox.ErrLoginIncorrect, context.Canceled,

@@ -262,9 +262,10 @@ func (d *dump) locate(ctx context.Context) error {
 		return err
 	}
 	if d.plan != nil {
-		if dev.Size != d.dev.Size || dev.Name != d.dev.Name {
-			return fmt.Errorf("%w: the target was %s with %d bytes and is %s with %d", ErrPartitionTable, d.dev.Path, d.dev.Size, dev.Path, dev.Size)
+		if err := sameDisk(d.dev, dev); err != nil {
+			return err
 		}
+		d.dev = dev // its number may be another one
 		return nil
 	}
 	end := dev.Size

@@ -76,8 +76,12 @@ func (d *dump) overNetwork(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	device, err := d.w.hold(ctx, d.dev)
+	if err != nil {
+		return err
+	}
 	return d.shell.Script(ctx, script, nil, append([]string{
-		d.dev.Path, d.servers.url(dumpName), d.w.inputFlags(), d.plan.digest.program, d.via, host, port, server.Path(dumpName),
+		device, d.servers.url(dumpName), d.w.inputFlags(), d.plan.digest.program, d.via, host, port, server.Path(dumpName),
 	}, dumpWorkers...)...)
 }
 

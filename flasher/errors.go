@@ -57,6 +57,14 @@ var (
 	// ErrPartitionTable: there is no usable partition table where one is
 	// needed: on the target's disk, or in the image for [WithMoveBackupGPT].
 	ErrPartitionTable = errors.New("unusable partition table")
+	// ErrTargetChanged: what the target's name leads to is not the disk that it
+	// was: in an earlier attempt, before the preflash commands, or when it was
+	// found. Nothing was written to the other one.
+	ErrTargetChanged = errors.New("the target has become another device")
+	// ErrTargetGone: the target went away while it was written or read, as a card
+	// that is pulled out or a USB disk whose bus was reset. A retry looks for it
+	// again.
+	ErrTargetGone = errors.New("the target went away")
 	// ErrTargetOverlap: two parts of one flash would write to the same place.
 	// Nothing was written.
 	ErrTargetOverlap = errors.New("targets overlap")

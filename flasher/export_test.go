@@ -1,6 +1,10 @@
 package flasher
 
-import "context"
+import (
+	"context"
+
+	"github.com/dutflash/dutflash/busybox"
+)
 
 // CheckParts does on a board at its shell what a flash does before its first
 // write, so that many refusals cost one boot.
@@ -33,3 +37,6 @@ func CheckParts(ctx context.Context, s *BusyboxSession, parts []Part, opts ...Fl
 func GetterText(url string, headers []string, ca, insecure, curl bool) string {
 	return getter{url: url, headers: headers, ca: ca, insecure: insecure}.text(curl)
 }
+
+// SameDisk says why now is not the device that before was.
+func SameDisk(before, now busybox.BlockDevice) error { return sameDisk(before, now) }

@@ -45,7 +45,9 @@ func (w *writer) plan() (*extents.Plan, error) {
 // StepWrite until the last chunk is written, then StepVerify.
 func (w *writer) putExtents(ctx context.Context) error {
 	t := &w.f.cfg.timeouts
-	if err := w.step(ctx, StepWrite, t.Write+t.Verify, w.runExtents); err != nil {
+	if err := w.step(ctx, StepWrite, t.Write+t.Verify, func(ctx context.Context) error {
+		return w.orGone(ctx, w.runExtents(ctx))
+	}); err != nil {
 		return err
 	}
 	if err := w.sync(ctx); err != nil {
@@ -59,7 +61,9 @@ func (w *writer) putExtents(ctx context.Context) error {
 		return w.fail(ctx, StepVerify, 0, fmt.Errorf("%w: only %d of %d bytes were proved", ErrVerify, w.res.ProvedBytes, due))
 	}
 	if w.res.WrittenBytes > 0 {
-		if err := w.step(ctx, StepVerify, t.Command, w.recheck); err != nil {
+		if err := w.step(ctx, StepVerify, t.Command, func(ctx context.Context) error {
+			return w.orGone(ctx, w.recheck(ctx))
+		}); err != nil {
 			return err
 		}
 	}
@@ -75,6 +79,10 @@ func (w *writer) putExtents(ctx context.Context) error {
 // runExtents runs the board's script until every chunk is right.
 func (w *writer) runExtents(ctx context.Context) error {
 	p, err := w.plan()
+	if err != nil {
+		return err
+	}
+	device, err := w.hold(ctx, w.device)
 	if err != nil {
 		return err
 	}
@@ -99,7 +107,7 @@ func (w *writer) runExtents(ctx context.Context) error {
 	})
 	// While one reader waits for the device, the other computes a digest or
 	// starts its processes: also where there is only one processor.
-	args := []string{w.device.Path, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), w.digest.program, "writer", "reader", "reader2"}
+	args := []string{device, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), w.digest.program, "writer", "reader", "reader2"}
 	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, args...)
 	stop()
 	say()

@@ -100,7 +100,9 @@ func (w *writer) missingForShell() error {
 // putWhole is what the methods have in common that write the whole image.
 func (w *writer) putWhole(ctx context.Context, write func(context.Context) error) error {
 	t := &w.f.cfg.timeouts
-	if err := w.step(ctx, StepWrite, t.Write, write); err != nil {
+	if err := w.step(ctx, StepWrite, t.Write, func(ctx context.Context) error {
+		return w.orGone(ctx, write(ctx))
+	}); err != nil {
 		return err
 	}
 	if err := w.sync(ctx); err != nil {
@@ -110,7 +112,9 @@ func (w *writer) putWhole(ctx context.Context, write func(context.Context) error
 		w.res.Warnings = append(w.res.Warnings, "what was written was not read back")
 		return nil
 	}
-	return w.step(ctx, StepVerify, t.Verify, w.verify)
+	return w.step(ctx, StepVerify, t.Verify, func(ctx context.Context) error {
+		return w.orGone(ctx, w.verify(ctx))
+	})
 }
 
 // watchInterval is how often a write is looked at.

@@ -38,9 +38,10 @@ type operation struct {
 	con     *console.Console
 	uboot   *uboot.Session
 	shell   *busybox.Shell
-	net     uboot.Network // the zero value where U-Boot has none
-	powered bool          // the power switch was touched
-	baud    baudRater     // nil where the console's rate cannot be set
+	held    *busybox.BlockDevice // that the shell keeps open; nil is none
+	net     uboot.Network        // the zero value where U-Boot has none
+	powered bool                 // the power switch was touched
+	baud    baudRater            // nil where the console's rate cannot be set
 
 	noEthernet bool // U-Boot found no network, and goes on without
 }

@@ -254,6 +254,10 @@ func (w *writer) pipeline(ctx context.Context) error {
 	if size%int64(max(w.device.SectorSize, 512)) == 0 { // direct I/O takes whole sectors only
 		operands += " " + w.outputFlags()
 	}
+	device, err := w.hold(ctx, w.device)
+	if err != nil {
+		return err
+	}
 	sent := func() int64 {
 		if s.sent == nil {
 			return 0
@@ -280,7 +284,7 @@ func (w *writer) pipeline(ctx context.Context) error {
 			out.Reset()
 			out.WriteString(rest)
 		}
-	}, w.device.Path, w.servers.url(fragmentName), s.decompress, operands, s.caURL)
+	}, device, w.servers.url(fragmentName), s.decompress, operands, s.caURL)
 	stop()
 	w.res.TransferredBytes = sent()
 	if err != nil {

@@ -31,6 +31,10 @@ func (w *writer) recheck(ctx context.Context) error {
 	if len(offsets) == 0 {
 		return nil
 	}
+	device, err := w.hold(ctx, w.device)
+	if err != nil {
+		return err
+	}
 	var blocks strings.Builder
 	all := w.digest.new()
 	sums := make([]string, len(offsets))
@@ -43,7 +47,7 @@ func (w *writer) recheck(ctx context.Context) error {
 		all.Write(piece)
 		sums[i] = w.digest.sum(piece)
 	}
-	read := fmt.Sprintf("dd if=%s bs=%d skip=$b count=1 %s 2>/dev/null", w.device.Path, recheckPiece, w.inputFlags())
+	read := fmt.Sprintf("dd if=%s bs=%d skip=$b count=1 %s 2>/dev/null", device, recheckPiece, w.inputFlags())
 	// One digest for all of them saves the board most of the processes.
 	out, err := w.shell.Run(ctx, fmt.Sprintf("echo 3 >/proc/sys/vm/drop_caches; for b in%s; do %s; done | %s", blocks.String(), read, w.digest.program))
 	if err != nil {

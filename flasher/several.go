@@ -69,7 +69,8 @@ type part struct {
 	noBmap        bool
 	several       bool // it is one of several
 
-	path  string // device path by manifest or caller
+	path  string               // device path by manifest or caller
+	known *busybox.BlockDevice // what it was when it was found first
 	image *preparation
 	res   *Result
 
@@ -215,11 +216,17 @@ func (p *part) planMove() error {
 	return nil
 }
 
-// recheck looks again after the preflash commands, which often wipe the first
-// sectors of the board's disks: where the table that a partition was found by is
-// gone, it is put back. A table that is another one now is an error.
+// recheck looks again after the preflash commands. They may have unmounted the
+// target, or mounted it. They often wipe the first sectors of the board's disks:
+// where the table that a partition was found by is gone, it is put back. A table
+// that is another one now is an error.
 func (o *operation) recheck(ctx context.Context, p *part) error {
+	p.w.settled = true
+	o.held = nil // they may have closed it
 	if p.table == nil {
+		if err := p.w.resolveTarget(ctx, p); err != nil {
+			return fmt.Errorf("after the preflash commands: %w", err)
+		}
 		return nil
 	}
 	w, before := p.w, p.w.device

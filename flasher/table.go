@@ -78,9 +78,13 @@ func (w *writer) readBytes(ctx context.Context, dev busybox.BlockDevice, off, n 
 	if w.tools.Has("gzip") {
 		pack = "gzip -c"
 	}
+	device, err := w.hold(ctx, dev)
+	if err != nil {
+		return nil, err
+	}
 	sector := int64(dev.SectorSize)
 	cmd := fmt.Sprintf("dd if=%s bs=%d skip=%d count=%d %s | %s >%s",
-		dev.Path, sector, off/sector, n/sector, w.inputFlags(), pack, tableFile)
+		device, sector, off/sector, n/sector, w.inputFlags(), pack, tableFile)
 	said, err := w.shell.Run(ctx, cmd)
 	if err != nil {
 		return nil, err
@@ -109,13 +113,17 @@ func (w *writer) readBytes(ctx context.Context, dev busybox.BlockDevice, off, n 
 
 // writeBytes writes whole sectors and reads them back.
 func (w *writer) writeBytes(ctx context.Context, dev busybox.BlockDevice, off int64, b []byte) error {
+	device, err := w.hold(ctx, dev)
+	if err != nil {
+		return err
+	}
 	w.servers.http.File("bytes", bytes.NewReader(b), int64(len(b)))
 	defer w.servers.http.Remove("bytes")
 	if err := w.shell.Fetch(ctx, w.servers.url("bytes"), bytesFile); err != nil {
 		return err
 	}
 	sector := int64(dev.SectorSize)
-	cmd := fmt.Sprintf("dd if=%s of=%s bs=%d seek=%d conv=notrunc,fsync && rm -f %s", bytesFile, dev.Path, sector, off/sector, bytesFile)
+	cmd := fmt.Sprintf("dd if=%s of=%s bs=%d seek=%d conv=notrunc,fsync && rm -f %s", bytesFile, device, sector, off/sector, bytesFile)
 	if _, err := w.shell.Run(ctx, cmd); err != nil {
 		return err
 	}

@@ -47,8 +47,8 @@ func (w *writer) resolveTarget(ctx context.Context, p *part) error {
 	if err != nil {
 		return err
 	}
-	if err := dev.CheckTarget(w.image.Size()); err != nil {
-		return targetError(err)
+	if err := w.checkTarget(dev); err != nil {
+		return err
 	}
 	w.device = dev
 	w.res.Device, w.res.DeviceBytes = dev.Path, dev.Size
@@ -56,10 +56,30 @@ func (w *writer) resolveTarget(ctx context.Context, p *part) error {
 	return nil
 }
 
+// checkTarget refuses a device that the image cannot go to, or must not.
+func (w *writer) checkTarget(dev busybox.BlockDevice) error {
+	size := w.image.Size()
+	err := dev.CheckTarget(size)
+	if err == nil {
+		return nil
+	}
+	if !w.settled && !errors.Is(err, busybox.ErrTooSmall) && releases(w.manifest.Spec.PreflashCommands, err) {
+		w.f.cfg.log.Info("The preflash commands are to release the target", "device", dev.Path, "now", err)
+		dev.ReadOnly, dev.Mounted, dev.Users = false, nil, nil
+		err = dev.CheckTarget(size)
+	}
+	return targetError(err)
+}
+
 // findDevice finds the block device of a part, which may be a partition.
 func (w *writer) findDevice(ctx context.Context, p *part) (busybox.BlockDevice, error) {
 	dev, err := w.shell.BlockDevice(ctx, p.path)
 	if err != nil {
+		return dev, err
+	}
+	if p.known == nil {
+		p.known = &dev
+	} else if err := sameDisk(*p.known, dev); err != nil {
 		return dev, err
 	}
 	p.disk = dev
@@ -120,6 +140,9 @@ func diskOf(d busybox.BlockDevice) string {
 // targetError makes a refusal one of this package's, so that a caller need not
 // know where it was found.
 func targetError(err error) error {
+	if err == nil {
+		return nil
+	}
 	for reason, own := range map[error]error{
 		busybox.ErrReadOnly: ErrTargetReadOnly,
 		busybox.ErrInUse:    ErrTargetInUse,

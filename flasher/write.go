@@ -24,8 +24,10 @@ type writer struct {
 	res    *Result
 	tools  busybox.Tools
 	device busybox.BlockDevice
-	before int64 // bytes that earlier attempts took
-	digest digest
+	// settled says that the preflash commands have run.
+	settled bool
+	before  int64 // bytes that earlier attempts took
+	digest  digest
 }
 
 // setUpShell learns the board's tools and gives it network and time.
@@ -124,9 +126,13 @@ func (w *writer) stream(ctx context.Context) error {
 		m.updateWire(done, done)
 		return done, done >= size
 	})
+	device, err := w.hold(ctx, w.device)
+	if err != nil {
+		return err
+	}
 	var out strings.Builder
 	collect := func(chunk []byte) { out.Write(chunk) }
-	err = w.shell.Script(ctx, script, collect, w.device.Path, w.outputFlags(), bodyURL, restURL, strconv.FormatInt(whole, 10))
+	err = w.shell.Script(ctx, script, collect, device, w.outputFlags(), bodyURL, restURL, strconv.FormatInt(whole, 10))
 	stop()
 	w.res.TransferredBytes = w.served()
 	if err != nil {
@@ -162,6 +168,10 @@ func (w *writer) verify(ctx context.Context) error {
 	}
 	w.f.cfg.log.Info("Reading back", "device", w.device.Path, "bytes", size, "flags", w.inputFlags())
 	m := w.meter(StepVerify, w.device.Path, size)
+	device, err := w.hold(ctx, w.device)
+	if err != nil {
+		return err
+	}
 	var out strings.Builder
 	err = w.shell.Script(ctx, script, func(chunk []byte) {
 		out.Write(chunk)
@@ -173,7 +183,7 @@ func (w *writer) verify(ctx context.Context) error {
 		if err == nil {
 			m.update(min(pos, size))
 		}
-	}, w.device.Path, strconv.FormatInt(size, 10), w.inputFlags(), w.digest.program)
+	}, device, strconv.FormatInt(size, 10), w.inputFlags(), w.digest.program)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ type Board struct {
 	network *Network
 	address netip.Prefix // in it
 	disk    *Disk
+	second  *Disk // or nil
 
 	power  sync.Mutex // held while switching
 	off    func()     // stops what runs and waits for it; nil while the board is off
@@ -65,6 +66,11 @@ func NewBoard(opts ...Option) (*Board, error) {
 	if b.disk, err = newDisk(b.cfg.diskSize, b.cfg.content); err != nil {
 		return nil, fmt.Errorf("flashertest: %w", err)
 	}
+	if b.cfg.second > 0 {
+		if b.second, err = newDisk(b.cfg.second, nil); err != nil {
+			return nil, fmt.Errorf("flashertest: %w", err)
+		}
+	}
 	return b, b.SetFaults(b.cfg.faults)
 }
 
@@ -94,6 +100,9 @@ func (b *Board) Network() *Network { return b.network }
 
 // Disk returns the board's disk.
 func (b *Board) Disk() *Disk { return b.disk }
+
+// SecondDisk returns the disk of [WithSecondDisk], nil where there is none.
+func (b *Board) SecondDisk() *Disk { return b.second }
 
 // Open opens the serial console. It fails while the console is open already.
 func (b *Board) Open(context.Context) (io.ReadWriteCloser, error) {

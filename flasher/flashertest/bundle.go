@@ -16,6 +16,8 @@ const (
 	dtbAddress     = "0x48000000"
 	diskName       = "mmcblk0"
 	diskBus        = "4fb0000.mmc"
+	diskModel      = "SIM064"
+	secondBus      = "4f80000.mmc"
 )
 
 // WriteBundle writes a flasher bundle for the board into the directory dir, which

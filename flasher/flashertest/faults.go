@@ -56,6 +56,9 @@ type Faults struct {
 	// 64 KiB: what is written behind that falls on its beginning, as on a forged
 	// card.
 	Capacity int64
+	// SwapDisks has the kernel find the second disk first, in all boots from then
+	// on: it is /dev/mmcblk0 then, and the first is /dev/mmcblk1.
+	SwapDisks bool
 	// ReadOnly has the disk refuse to be written.
 	ReadOnly bool
 }

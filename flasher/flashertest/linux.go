@@ -2,6 +2,7 @@ package flashertest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -71,7 +72,7 @@ func (b *Board) system(end bootloader.Ending) linux.Config {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := linux.Config{
-		Disks:  []linux.Disk{{Name: diskName, Address: diskBus, Model: "SIM064", Disk: b.disk.disk}},
+		Disks:  b.disks(),
 		Login:  linux.Login{User: b.cfg.login.Username, Password: b.cfg.login.Password},
 		Prompt: b.cfg.login.Prompt,
 		Tools:  b.tools(),
@@ -90,6 +91,21 @@ func (b *Board) system(end bootloader.Ending) linux.Config {
 		c.Hostname = "installed"
 	}
 	return c
+}
+
+// disks are in the order in which the kernel finds them. It is called with mu held.
+func (b *Board) disks() []linux.Disk {
+	disks := []linux.Disk{{Address: diskBus, Model: diskModel, Disk: b.disk.disk}}
+	if b.second != nil {
+		disks = append(disks, linux.Disk{Address: secondBus, Model: diskModel, Disk: b.second.disk})
+		if b.faults.SwapDisks {
+			slices.Reverse(disks)
+		}
+	}
+	for i := range disks {
+		disks[i].Name = fmt.Sprintf("mmcblk%d", i)
+	}
+	return disks
 }
 
 func (b *Board) tools() []string {

@@ -44,6 +44,7 @@ type config struct {
 	seed       uint64
 	diskSize   int64
 	content    []byte
+	second     int64 // size of the second disk; 0 is none
 	login      Login
 	bootloader Bootloader
 	faults     Faults
@@ -70,6 +71,18 @@ func WithDisk(size int64, content []byte) Option {
 			return fmt.Errorf("WithDisk: %d bytes is no positive multiple of 4096, or less than the %d bytes of content", size, len(content))
 		}
 		c.diskSize, c.content = size, content
+		return nil
+	}
+}
+
+// WithSecondDisk gives the board another disk of so many bytes, a multiple of 4096:
+// /dev/mmcblk1, at the address 4f80000 and of the same model. It has no faults.
+func WithSecondDisk(size int64) Option {
+	return func(c *config) error {
+		if size < 4096 || size%4096 != 0 {
+			return fmt.Errorf("WithSecondDisk: %d bytes is no positive multiple of 4096", size)
+		}
+		c.second = size
 		return nil
 	}
 }

@@ -313,7 +313,7 @@ func (s *Shell) call(args []string, assigns []*syntax.Assign, redirs []*syntax.R
 		}
 		return
 	}
-	keep := name == "exec" && len(args) == 1
+	keep := name == "exec" && len(args) == 1 || name == "command" && len(args) == 2 && args[1] == "exec"
 	if !keep {
 		defer undo()
 	}

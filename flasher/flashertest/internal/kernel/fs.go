@@ -18,6 +18,8 @@ type Inode struct {
 	Dev   [2]int // major and minor number of a device
 	Ino   int
 	Links func(p *Process) string // of a symbolic link: where it points
+	// Target is what a link of /proc leads to, whatever has its name by now.
+	Target *Inode
 
 	// Program makes an executable file one of the simulation's own programs.
 	Program func(p *Process) int
@@ -259,6 +261,10 @@ func (f *FS) walk(p *Process, name string, follow bool) (dir *Inode, last string
 		if c.Mode()&fs.ModeSymlink != 0 && (rest || follow || mustDir) {
 			if links++; links > 20 {
 				return nil, "", nil, "", ELOOP
+			}
+			if c.Target != nil {
+				stack = append(stack, level{c.Target, part})
+				continue
 			}
 			target := c.Links(p)
 			if c.Opener != nil { // a link of /proc that leads to what has no name

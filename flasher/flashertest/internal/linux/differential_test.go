@@ -163,6 +163,8 @@ echo 1 >a; echo 2 >>a; cat a; mv a b; cat b; mv nofile c; echo $?; cp b c; cmp b
 ----
 exec 3>out; echo three >&3; exec 3>&-; cat out; { echo o; echo e >&2; } 2>&1 | sort; exec 9>&-; echo x >&9; echo $?; exec 4<out; read l <&4; echo $l; exec 4<&-; rm out
 ----
+echo held >out; f() { eval "$c" </dev/null; }; c='command exec 9<out'; f; echo $?; rm out; cat <&9; c='command exec 9<nosuch'; f 2>/dev/null; echo $?; (cat <&9); command exec 9<&-; cat <&9; echo $?
+----
 ls nofile >/dev/null 2>&1; echo $?; { ls nofile; } 2>err; cat err; rm err
 ----
 printf 'abcdefghij' >f; dd if=f bs=3 count=2 2>/dev/null; echo; dd if=f bs=1 skip=4 count=3 2>/dev/null; echo; dd if=f of=g bs=4 2>/dev/null; cat g; printf XY | dd of=g bs=1 seek=2 conv=notrunc 2>/dev/null; cat g; echo; printf XY | dd of=g bs=1 seek=2 2>/dev/null; cat g; echo; printf Z | dd of=g oflag=append conv=notrunc 2>/dev/null; cat g; rm f g

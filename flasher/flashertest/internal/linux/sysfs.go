@@ -251,6 +251,9 @@ func (s *System) procDir(p *kernel.Process) *kernel.Inode {
 					return nil
 				}
 				l := f.Link(file.Path)
+				if file.Inode != nil && file.Inode.Mode()&(fs.ModeDevice|fs.ModeCharDevice) == fs.ModeDevice {
+					l.Target = file.Inode
+				}
 				if file.Inode != nil && file.Inode.Mode()&fs.ModeNamedPipe != 0 {
 					l.Opener = func(*kernel.Process, int) (kernel.Driver, error) { return nil, kernel.ENXIO }
 				}
