@@ -107,7 +107,11 @@ func (w *writer) runExtents(ctx context.Context) error {
 	})
 	// While one reader waits for the device, the other computes a digest or
 	// starts its processes: also where there is only one processor.
-	args := []string{device, w.servers.url(extentsName), w.inputFlags(), w.outputFlags(), w.digest.program, "writer", "reader", "reader2"}
+	input := w.inputFlags()
+	if input == "" {
+		input = "drop"
+	}
+	args := []string{device, w.servers.url(extentsName), input, w.outputFlags(), w.digest.program, "writer", "reader", "reader2"}
 	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, args...)
 	stop()
 	say()

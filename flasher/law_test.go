@@ -1,6 +1,7 @@
 package flasher_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -147,4 +148,26 @@ type slow struct{}
 func (slow) Write(b []byte) (int, error) {
 	time.Sleep(100 * time.Millisecond)
 	return len(b), nil
+}
+
+// TestWithoutDirectIO: a dd that cannot read past the page cache is helped; the
+// table of a partition and a dump are read in the same way.
+func TestWithoutDirectIO(t *testing.T) {
+	t.Parallel()
+	raw := testImage(6*mib + 777)
+	eachMethod(t, func(t *testing.T, m flasher.Method) {
+		s := newSimulated(t, flashertest.WithDisk(8*mib, nil), flashertest.WithoutDirectIO())
+		f := s.flasher(t, flasher.WithMethod(m))
+		res, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.content(t, len(raw)); got != sha256Hex(raw) || res.SHA256 != got {
+			t.Errorf("the disk has %s, the result says %s, the image is %s", got, res.SHA256, sha256Hex(raw))
+		}
+		var out bytes.Buffer
+		if _, err := f.Dump(t.Context(), "", &out); err != nil || !bytes.Equal(out.Bytes()[:len(raw)], raw) {
+			t.Errorf("the dump is not what is on the disk (%v)", err)
+		}
+	})
 }

@@ -49,7 +49,7 @@ func (w *writer) recheck(ctx context.Context) error {
 	}
 	read := fmt.Sprintf("dd if=%s bs=%d skip=$b count=1 %s 2>/dev/null", device, recheckPiece, w.inputFlags())
 	// One digest for all of them saves the board most of the processes.
-	out, err := w.shell.Run(ctx, fmt.Sprintf("echo 3 >/proc/sys/vm/drop_caches; for b in%s; do %s; done | %s", blocks.String(), read, w.digest.program))
+	out, err := w.shell.Run(ctx, fmt.Sprintf(w.dropCaches()+"for b in%s; do %s; done | %s", blocks.String(), read, w.digest.program))
 	if err != nil {
 		return err
 	}

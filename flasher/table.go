@@ -83,7 +83,7 @@ func (w *writer) readBytes(ctx context.Context, dev busybox.BlockDevice, off, n 
 		return nil, err
 	}
 	sector := int64(dev.SectorSize)
-	cmd := fmt.Sprintf("dd if=%s bs=%d skip=%d count=%d %s | %s >%s",
+	cmd := fmt.Sprintf(w.dropCaches()+"dd if=%s bs=%d skip=%d count=%d %s | %s >%s",
 		device, sector, off/sector, n/sector, w.inputFlags(), pack, tableFile)
 	said, err := w.shell.Run(ctx, cmd)
 	if err != nil {

@@ -64,6 +64,15 @@ func (w *writer) inputFlags() string {
 	return ""
 }
 
+// dropCaches is what comes before a command that reads by dd with inputFlags: where
+// those do not get past the page cache, what is in there goes first.
+func (w *writer) dropCaches() string {
+	if w.inputFlags() == "" {
+		return "sync && echo 3 >/proc/sys/vm/drop_caches && "
+	}
+	return ""
+}
+
 // outputFlags are dd's flags for writing past the page cache.
 func (w *writer) outputFlags() string {
 	if w.tools.DDOutput["direct"] {

@@ -75,8 +75,8 @@ func (b *Board) system(end bootloader.Ending) linux.Config {
 		Disks:  b.disks(),
 		Login:  linux.Login{User: b.cfg.login.Username, Password: b.cfg.login.Password},
 		Prompt: b.cfg.login.Prompt,
-		Tools:  b.tools(),
-		Dial:   b.network.dialTCP,
+		Tools:  b.tools(), NoDirectIO: b.cfg.noDirectIO,
+		Dial: b.network.dialTCP,
 	}
 	if !b.faults.NoDHCP {
 		c.Lease = b.address

@@ -50,6 +50,7 @@ type config struct {
 	faults     Faults
 	tools      []string
 	without    []string
+	noDirectIO bool
 	network    *Network
 }
 
@@ -129,6 +130,15 @@ func WithFaults(f Faults) Option {
 func WithoutTools(names ...string) Option {
 	return func(c *config) error {
 		c.without = append(c.without, names...)
+		return nil
+	}
+}
+
+// WithoutDirectIO has the board's dd not know iflag=direct and oflag=direct, as that
+// of older busyboxes: what it reads may come from the page cache.
+func WithoutDirectIO() Option {
+	return func(c *config) error {
+		c.noDirectIO = true
 		return nil
 	}
 }

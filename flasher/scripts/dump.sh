@@ -6,6 +6,10 @@
 device=$1 url=$2 in_flags=$3 digest=$4 via=$5 host=$6 port=$7 path=$8
 shift 8
 set -o pipefail
+if [ -z "$in_flags" ]; then # what is not on the medium yet goes there
+	sync
+	echo 3 >/proc/sys/vm/drop_caches || exit
+fi
 dir=$(mktemp -d) || exit
 trap 'rm -rf "$dir"' EXIT
 limit=

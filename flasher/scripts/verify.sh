@@ -4,7 +4,10 @@
 dir=$(mktemp -d) || exit
 trap 'rm -rf "$dir"' EXIT
 mkfifo "$dir/pipe" || exit
-echo 3 >/proc/sys/vm/drop_caches
+if [ -z "$3" ]; then
+	sync
+	echo 3 >/proc/sys/vm/drop_caches || exit
+fi
 blocks=$((($2 + 1048575) / 1048576))
 dd if="$1" bs=1048576 count=$blocks $3 >"$dir/pipe" 2>"$dir/dd" &
 reader=$!

@@ -17,7 +17,9 @@ var script []byte
 
 // Script returns the script for the board. Its arguments are the device, the
 // URL of [Plan.Handler] without a trailing slash, dd flags for reading and for
-// writing ("" for none), the program that digests, and the names of the workers to run side by side.
+// writing ("" for none), the program that digests, and the names of the workers to
+// run side by side. "drop" in place of the flags for reading has it drop the page
+// cache before it reads, for a dd without direct I/O.
 func Script() []byte { return bytes.Clone(script) }
 
 // Handler serves a plan under task and data; see [Plan.TaskHandler] and

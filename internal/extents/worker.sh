@@ -1,11 +1,26 @@
 # Runs the tasks that the host hands out, until it says quit. The host decides;
 # this script reads, writes and reports. It needs nothing but a small busybox.
-# $1 device, $2 URL of the session, $3 dd input flags, $4 dd output flags, $5 the
-# program that digests, then the names of the workers, which run side by side.
+# $1 device, $2 URL of the session, $3 dd input flags, or "drop" where dd cannot
+# read past the page cache, $4 dd output flags, $5 the program that digests, then
+# the names of the workers, which run side by side.
 device=$1 url=$2 in_flags=$3 out_flags=$4 digest=$5
 shift 5
 set -o pipefail
 mib=1048576
+
+# Where dd reads through the page cache, what is in there is dropped before: else
+# what is read back is what was to be written, and not what the medium holds. Only
+# clean pages can be dropped, so that all is flushed first; what is written here is
+# flushed with it.
+drop=:
+if [ "$in_flags" = drop ]; then
+	in_flags= drop="eval echo 3 >/proc/sys/vm/drop_caches"
+	sync
+	$drop || {
+		echo "dd has no iflag=direct and /proc/sys/vm/drop_caches cannot be written: nothing can be read back past the page cache" >&2
+		exit 1
+	}
+fi
 
 # fetch prints a URL, within $2 seconds. wget's own -T crashes Debian's
 # busybox-static 1.35, so the limit comes from timeout where there is one; else
@@ -125,7 +140,7 @@ worker() {
 		said=
 		case $3 in
 		hash)
-			said=$(hash_units "$5")
+			said=$($drop && hash_units "$5")
 			status=$?
 			;;
 		write)

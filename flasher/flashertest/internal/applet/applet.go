@@ -180,7 +180,7 @@ const cannotOpen = "can't open '%s': %v"
 // Table returns all programs by their names.
 func (m *Machine) Table() map[string]Program {
 	t := map[string]Program{}
-	for _, group := range []map[string]func(*call, []string) int{textTools(), fileTools(), sumTools(), m.systemTools(), m.netTools(), codeTools(), packTools()} {
+	for _, group := range []map[string]func(*call, []string) int{m.textTools(), fileTools(), sumTools(), m.systemTools(), m.netTools(), codeTools(), packTools()} {
 		for name, f := range group {
 			t[name] = program(f)
 		}

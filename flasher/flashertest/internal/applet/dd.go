@@ -48,7 +48,7 @@ func size(text string, from, to int64, suffixes map[string]int64) (int64, error)
 	return n * factor, nil
 }
 
-func dd(c *call, args []string) int {
+func (m *Machine) dd(c *call, args []string) int {
 	d := &copier{c: c, ibs: 512, obs: 512, iflag: map[string]bool{}, oflag: map[string]bool{}, conv: map[string]bool{}}
 	for _, arg := range args {
 		if arg == "--" {
@@ -85,7 +85,7 @@ func dd(c *call, args []string) int {
 		case ddWords[key] != "":
 			set := map[string]map[string]bool{"iflag": d.iflag, "oflag": d.oflag, "conv": d.conv}[key]
 			for word := range strings.SplitSeq(value, ",") {
-				if !strings.Contains(" "+ddWords[key]+" ", " "+word+" ") {
+				if !strings.Contains(" "+ddWords[key]+" ", " "+word+" ") || word == "direct" && m.NoDirectIO {
 					return c.fail("invalid argument '%s' to '%s'", word, key)
 				}
 				set[word] = true

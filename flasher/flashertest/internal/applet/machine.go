@@ -12,6 +12,8 @@ type Machine struct {
 	Hostname, Release, Version, Arch string
 	CPUs                             int
 	Network                          *Network
+	// NoDirectIO has dd not know the flag "direct", as before busybox 1.33.
+	NoDirectIO bool
 	// Rescan looks at the disks' partition tables again; nil where nothing changes.
 	Rescan func(disk string) error
 	// Dial connects to the outside; nil is a board without any network.

@@ -11,9 +11,9 @@ import (
 	"github.com/dutflash/dutflash/flasher/flashertest/internal/kernel"
 )
 
-func textTools() map[string]func(*call, []string) int {
+func (m *Machine) textTools() map[string]func(*call, []string) int {
 	return map[string]func(*call, []string) int{
-		"dd": dd, "cat": cat, "head": head, "tail": tail, "wc": wc, "tr": tr, "cut": cut, "grep": grep, "egrep": grep, "fgrep": grep, "sed": sed,
+		"dd": m.dd, "cat": cat, "head": head, "tail": tail, "wc": wc, "tr": tr, "cut": cut, "grep": grep, "egrep": grep, "fgrep": grep, "sed": sed,
 		"seq": seq, "tee": tee, "yes": yes, "sort": sortLines, "uniq": uniq, "cmp": cmp, "xargs": xargs,
 	}
 }

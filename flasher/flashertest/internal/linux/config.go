@@ -54,6 +54,8 @@ type Config struct {
 	// Tools are the programs of the board; nil is everything that busybox has
 	// here. See [BusyboxTools] and [ExtraTools].
 	Tools []string
+	// NoDirectIO has dd not know the flag "direct".
+	NoDirectIO bool
 	// NoUdhcpcScript leaves out /usr/share/udhcpc/default.script.
 	NoUdhcpcScript bool
 

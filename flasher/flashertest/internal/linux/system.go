@@ -52,8 +52,8 @@ func Start(ctx context.Context, out io.Writer, cfg Config) (*System, error) {
 	s.machine = &applet.Machine{
 		Hostname: cfg.Hostname, Release: cfg.Release, Version: "#1 SMP PREEMPT Thu Jan  1 00:00:00 UTC 1970", Arch: cfg.Arch, CPUs: cfg.CPUs,
 		Network: &applet.Network{Interface: cfg.Interface, MAC: cfg.MAC, Lease: cfg.Lease, Gateway: cfg.Gateway},
-		Dial:    cfg.Dial,
-		Rescan:  s.rescan,
+		Dial:    cfg.Dial, NoDirectIO: cfg.NoDirectIO,
+		Rescan: s.rescan,
 	}
 	s.install()
 	s.devices()
