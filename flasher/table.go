@@ -82,9 +82,14 @@ func (w *writer) readBytes(ctx context.Context, dev busybox.BlockDevice, off, n 
 	if err != nil {
 		return nil, err
 	}
-	sector := int64(dev.SectorSize)
-	cmd := fmt.Sprintf(w.dropCaches()+"dd if=%s bs=%d skip=%d count=%d %s | %s >%s",
-		device, sector, off/sector, n/sector, w.inputFlags(), pack, tableFile)
+	block, drop := int64(4096), w.dropCaches()
+	if off%block != 0 || n%block != 0 {
+		// busybox's dd has no buffer for direct I/O in smaller blocks, and then
+		// reads through the page cache without a word.
+		block, drop = int64(dev.SectorSize), "sync && echo 3 >/proc/sys/vm/drop_caches && "
+	}
+	cmd := fmt.Sprintf(drop+"dd if=%s bs=%d skip=%d count=%d %s | %s >%s",
+		device, block, off/block, n/block, w.inputFlags(), pack, tableFile)
 	said, err := w.shell.Run(ctx, cmd)
 	if err != nil {
 		return nil, err
