@@ -15,7 +15,8 @@ import (
 
 // Values says where in a JSON answer the measured values are: keys of objects and
 // indexes of arrays, with dots between, such as "meters.0.power". A value is a
-// number, or a string that is one. What is empty is not measured.
+// number, or a string that is one. What is empty is not measured, and a place that
+// ends in ? is not measured where the answer does not have it.
 type Values struct {
 	Volts, Amperes, Watts string
 }
@@ -59,15 +60,20 @@ func (c *Controller) askMeter(ctx context.Context) (power.Reading, error) {
 		if v.path == "" {
 			continue
 		}
-		if *v.into, err = number(answer, v.path); err != nil {
+		path, optional := strings.CutSuffix(v.path, "?")
+		value, there, err := number(answer, path)
+		switch {
+		case err == nil:
+			*v.into = value
+		case there || !optional:
 			return r, fmt.Errorf("%w: the meter's answer: %w: %q", power.ErrRefused, err, c.config.web.Excerpt(a.Body))
 		}
 	}
 	return r, nil
 }
 
-// number walks to a value.
-func number(v any, path string) (float64, error) {
+// number walks to a value, which may not be there.
+func number(v any, path string) (n float64, there bool, err error) {
 	for _, key := range strings.Split(path, ".") {
 		var ok bool
 		switch at := v.(type) {
@@ -80,17 +86,17 @@ func number(v any, path string) (float64, error) {
 			}
 		}
 		if !ok {
-			return 0, fmt.Errorf("it has no %s", path)
+			return 0, false, fmt.Errorf("it has no %s", path)
 		}
 	}
 	switch n := v.(type) {
 	case float64:
-		return n, nil
+		return n, true, nil
 	case string:
 		f, err := strconv.ParseFloat(strings.TrimSpace(n), 64)
 		if err == nil {
-			return f, nil
+			return f, true, nil
 		}
 	}
-	return 0, fmt.Errorf("%s is no number", path)
+	return 0, true, fmt.Errorf("%s is no number", path)
 }

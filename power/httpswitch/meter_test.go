@@ -24,6 +24,8 @@ func TestMeter(t *testing.T) {
 		{"a plug's", `{"emeter":{"voltage":229.5},"meters":[{"power":3.25}]}`, httpswitch.Values{Volts: "emeter.voltage", Watts: "meters.0.power"}, 229.5, 3.25, nil, ""},
 		{"text", `{"w":" 4.5 "}`, httpswitch.Values{Watts: "w"}, math.NaN(), 4.5, nil, ""},
 		{"a number alone does not have it", `7`, httpswitch.Values{Watts: "w"}, 0, 0, power.ErrRefused, "it has no w"},
+		{"one that may be missing", `{"w":1}`, httpswitch.Values{Volts: "v?", Watts: "w?"}, math.NaN(), 1, nil, ""},
+		{"one that may be missing and is nonsense", `{"w":[]}`, httpswitch.Values{Watts: "w?"}, 0, 0, power.ErrRefused, "w is no number"},
 		{"no such index", `[1]`, httpswitch.Values{Watts: "1"}, 0, 0, power.ErrRefused, "it has no 1"},
 		{"no number", `{"w":{}}`, httpswitch.Values{Watts: "w"}, 0, 0, power.ErrRefused, "w is no number"},
 		{"no JSON", `on`, httpswitch.Values{Watts: "w"}, 0, 0, power.ErrRefused, "no JSON"},
