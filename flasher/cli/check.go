@@ -27,9 +27,9 @@ func boardCommand(s *shared) *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the boards of the board file", Args: args(cobra.NoArgs),
 			RunE: func(c *cobra.Command, _ []string) error {
-				f, err := config.Load(s.file, s.config...)
+				f, err := s.load()
 				if err != nil {
-					return usageError{err}
+					return err
 				}
 				for _, name := range f.Names() {
 					fmt.Fprintln(c.OutOrStdout(), name)

@@ -33,6 +33,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"slices"
 
@@ -122,11 +123,23 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// one returns the chosen board.
-func (s *shared) one() (*config.Board, error) {
+// load reads the board file.
+func (s *shared) load() (*config.File, error) {
 	f, err := config.Load(s.file, s.config...)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w (name your board file with --config)", err)
+	}
 	if err != nil {
 		return nil, usageError{err}
+	}
+	return f, nil
+}
+
+// one returns the chosen board.
+func (s *shared) one() (*config.Board, error) {
+	f, err := s.load()
+	if err != nil {
+		return nil, err
 	}
 	b, err := f.Board(s.board)
 	if err != nil {

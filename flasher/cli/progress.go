@@ -30,6 +30,7 @@ type progress struct {
 	begun map[flasher.Step]time.Time
 	live  flasher.Step // the step that the last line is about, or ""
 	bar   *progressbar.ProgressBar
+	drawn time.Time // when the bar was drawn last
 }
 
 func newProgress(cmd *cobra.Command, s *shared, asJSON bool) *progress {
@@ -134,12 +135,19 @@ func (p *progress) drawBar(ev flasher.Event) {
 		// of what was on the disk already.
 		p.bar = progressbar.NewOptions64(ev.Total, progressbar.OptionSetWriter(p.out), progressbar.OptionFullWidth(),
 			progressbar.OptionSetPredictTime(false), progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionUseANSICodes(true))
+			progressbar.OptionUseANSICodes(true))
+		p.drawn = time.Time{}
 	}
-	// A terminal that is gone ends nothing.
+	if ev.Time.Sub(p.drawn) < barInterval {
+		return
+	}
+	p.drawn = ev.Time
+	_ = p.bar.Set64(min(ev.Done, ev.Total)) // a terminal that is gone ends nothing
 	p.bar.Describe(fmt.Sprintf("%-10s %s", ev.Step, amounts(ev)))
-	_ = p.bar.Set64(min(ev.Done, ev.Total))
 }
+
+// barInterval is how often the bar is drawn.
+const barInterval = 100 * time.Millisecond
 
 // over puts a line for a step that has ended above the last one.
 func (p *progress) over(ev flasher.Event, color, how string) {

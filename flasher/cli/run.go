@@ -49,11 +49,18 @@ func Run(root *cobra.Command) (exitCode int) {
 
 // message is what a person reads of an error. Somebody who interrupts a flash knows
 // why it ended, and needs no lines of the console; a switch that failed then is told.
+// One that fails to switch the board off at the start and again at the end says the
+// same twice.
 func message(err error) string {
 	text := err.Error()
-	if ExitCode(err) != exitInterrupted || errors.As(err, new(*power.Error)) {
-		return text
+	switched := errors.As(err, new(*power.Error))
+	if ExitCode(err) == exitInterrupted && !switched {
+		text, _, _ = strings.Cut(text, "\n")
+		return "interrupted: " + strings.TrimSuffix(text, "; last console lines:")
 	}
-	text, _, _ = strings.Cut(text, "\n")
-	return "interrupted: " + strings.TrimSuffix(text, "; last console lines:")
+	first, rest, _ := strings.Cut(text, "\n")
+	if i := strings.Index(first, ": power off"); switched && i >= 0 && strings.HasSuffix(rest, first[i:]) && !strings.Contains(rest, "\n") {
+		return first + "; the board may be on"
+	}
+	return text
 }

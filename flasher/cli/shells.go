@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	expect "github.com/Netflix/go-expect"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -17,7 +18,7 @@ import (
 
 func bootloaderShell(s *shared) *cobra.Command {
 	var f shellFlags
-	cmd := shellCommand(s, &f, "bootloader-shell", "Open U-Boot's prompt", func(cmd *cobra.Command) (attachable, error) {
+	cmd := shellCommand(s, &f, "bootloader-shell", "Open U-Boot's prompt", 1, func(cmd *cobra.Command) (attachable, error) {
 		fl, err := s.flasher(cmd, f.options()...)
 		if err != nil {
 			return nil, err
@@ -30,7 +31,7 @@ func bootloaderShell(s *shared) *cobra.Command {
 
 func busyboxShell(s *shared) *cobra.Command {
 	var f shellFlags
-	cmd := shellCommand(s, &f, "busybox-shell", "Boot the board's busybox and open its shell", func(cmd *cobra.Command) (attachable, error) {
+	cmd := shellCommand(s, &f, "busybox-shell", "Boot the board's busybox and open its shell", 0, func(cmd *cobra.Command) (attachable, error) {
 		fl, err := s.flasher(cmd, f.options()...)
 		if err != nil {
 			return nil, err
@@ -71,27 +72,39 @@ func (f *shellFlags) options() []flasher.Option {
 const sizeTimeout = 30 * time.Second
 
 // passSize tells the board's shell how large the person's terminal is, which a
-// serial line does not. It is typed at the prompt and seen there. A terminal that
-// changes its size later is not followed: something else may be running by then,
-// which would take the line for input.
+// serial line does not, and waits until it is seen there: what the person sees begins
+// with the prompt behind it. A terminal that changes its size later is not followed:
+// something else may be running by then, which would take the line for input.
 func passSize(cmd *cobra.Command, c *console.Console) error {
-	out, ok := cmd.OutOrStdout().(*os.File)
-	if !ok {
-		return nil
-	}
-	width, height, err := term.GetSize(int(out.Fd()))
-	if err != nil || width <= 0 || height <= 0 {
-		return nil // it is no terminal, or does not know
+	line := ": no size"
+	if width, height, ok := terminalSize(cmd.OutOrStdout()); ok {
+		line = fmt.Sprintf("stty rows %d cols %d", height, width)
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), sizeTimeout)
 	defer cancel()
-	return c.Send(ctx, fmt.Sprintf("stty rows %d cols %d 2>/dev/null\n", height, width))
+	if err := c.Send(ctx, line+" 2>/dev/null\n"); err != nil {
+		return err
+	}
+	// A shell that echoes nothing is nothing to fail for.
+	if _, err := c.Expect(ctx, expect.String(line+" 2>/dev/null")); err != nil && (cmd.Context().Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
+		return err
+	}
+	return nil
+}
+
+func terminalSize(out io.Writer) (width, height int, ok bool) {
+	f, ok := out.(*os.File)
+	if !ok {
+		return 0, 0, false
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	return width, height, err == nil && width > 0 && height > 0 // it is a terminal, and knows
 }
 
 // consoleCommand attaches to the serial line and leaves the power as it is.
 func consoleCommand(s *shared) *cobra.Command {
 	var f shellFlags
-	return shellCommand(s, &f, "console", "Open the serial console and touch nothing else", func(cmd *cobra.Command) (attachable, error) {
+	return shellCommand(s, &f, "console", "Open the serial console and touch nothing else", 24, func(cmd *cobra.Command) (attachable, error) {
 		b, err := s.one()
 		if err != nil {
 			return nil, err
@@ -128,7 +141,7 @@ type bare struct{ c *console.Console }
 func (b bare) Console() *console.Console { return b.c }
 func (b bare) Close() error              { return b.c.Close() }
 
-func shellCommand(s *shared, f *shellFlags, use, short string, open func(*cobra.Command) (attachable, error)) *cobra.Command {
+func shellCommand(s *shared, f *shellFlags, use, short string, replay int, open func(*cobra.Command) (attachable, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short + "; Ctrl-] leaves it",
@@ -146,14 +159,15 @@ func shellCommand(s *shared, f *shellFlags, use, short string, open func(*cobra.
 			return err
 		}
 		defer func() { err = errors.Join(err, sh.Close()) }()
-		return attach(cmd.Context(), sh.Console(), cmd.InOrStdin(), cmd.OutOrStdout())
+		return attach(cmd.Context(), sh.Console(), cmd.InOrStdin(), cmd.OutOrStdout(), replay)
 	}
 	return cmd
 }
 
-// attach hands the console to a person. The end of the input is no error.
-func attach(ctx context.Context, c *console.Console, in io.Reader, out io.Writer) error {
-	err := c.Attach(ctx, in, out)
+// attach hands the console to a person, with the last lines of what was there before.
+// The end of the input is no error.
+func attach(ctx context.Context, c *console.Console, in io.Reader, out io.Writer, replay int) error {
+	err := c.Attach(ctx, in, out, console.WithReplay(replay))
 	if errors.Is(err, io.EOF) {
 		return nil
 	}

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -92,13 +94,34 @@ func (l localPort) open() (io.ReadWriteCloser, error) {
 			err = errors.Join(err, p.Close(), lock.Close())
 		}
 	}
-	if errors.Is(err, ErrBusy) {
+	switch {
+	case errors.Is(err, ErrBusy):
 		err = fmt.Errorf("%w%s", err, holder(l.path))
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("%w%s", err, others(l.path))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &locked{Port: p, lock: lock, mode: *l.mode}, nil
+}
+
+// others says which ports there are in place of one below /dev/serial, whose names say
+// what is plugged in.
+func others(path string) string {
+	dir := filepath.Dir(path)
+	if filepath.Dir(dir) != "/dev/serial" {
+		return ""
+	}
+	entries, _ := os.ReadDir(dir) // none is an answer, too
+	if len(entries) == 0 {
+		return " (no USB serial adapter is plugged in)"
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return fmt.Sprintf(" (plugged in: %s)", strings.Join(names, ", "))
 }
 
 // locked is a port with its lock.
