@@ -31,7 +31,7 @@ func bootloaderShell(s *shared) *cobra.Command {
 
 func busyboxShell(s *shared) *cobra.Command {
 	var f shellFlags
-	cmd := shellCommand(s, &f, "busybox-shell", "Boot the board's busybox and open its shell", 0, func(cmd *cobra.Command) (attachable, error) {
+	cmd := shellCommand(s, &f, "busybox-shell", "Boot the board's busybox and open its shell", 1, func(cmd *cobra.Command) (attachable, error) {
 		fl, err := s.flasher(cmd, f.options()...)
 		if err != nil {
 			return nil, err
@@ -72,24 +72,21 @@ func (f *shellFlags) options() []flasher.Option {
 const sizeTimeout = 30 * time.Second
 
 // passSize tells the board's shell how large the person's terminal is, which a
-// serial line does not, and waits until it is seen there: what the person sees begins
-// with the prompt behind it. A terminal that changes its size later is not followed:
+// serial line does not, and waits for an answer that no echo of the line has: what the
+// person sees begins behind it. A terminal that changes its size later is not followed:
 // something else may be running by then, which would take the line for input.
 func passSize(cmd *cobra.Command, c *console.Console) error {
-	line := ": no size"
+	tell := ":"
 	if width, height, ok := terminalSize(cmd.OutOrStdout()); ok {
-		line = fmt.Sprintf("stty rows %d cols %d", height, width)
+		tell = fmt.Sprintf("stty rows %d cols %d 2>/dev/null", height, width)
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), sizeTimeout)
 	defer cancel()
-	if err := c.Send(ctx, line+" 2>/dev/null\n"); err != nil {
+	if err := c.Send(ctx, tell+"; echo 'terminal'' is told'\n"); err != nil {
 		return err
 	}
-	// A shell that echoes nothing is nothing to fail for.
-	if _, err := c.Expect(ctx, expect.String(line+" 2>/dev/null")); err != nil && (cmd.Context().Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
-		return err
-	}
-	return nil
+	_, err := c.Expect(ctx, expect.String("terminal is told"))
+	return err
 }
 
 func terminalSize(out io.Writer) (width, height int, ok bool) {
