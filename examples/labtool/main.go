@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -57,12 +56,4 @@ func newTool() *cobra.Command {
 	return tool
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	err := newTool().ExecuteContext(ctx)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "labtool:", err)
-	}
-	os.Exit(cli.ExitCode(err))
-}
+func main() { os.Exit(cli.Run(newTool())) }

@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"strconv"
+	"strings"
 	"time"
 
 	expect "github.com/Netflix/go-expect"
@@ -25,9 +27,9 @@ func boardCommand(s *shared) *cobra.Command {
 	cmd.AddCommand(
 		&cobra.Command{Use: "list", Short: "List the boards of the board file", Args: args(cobra.NoArgs),
 			RunE: func(c *cobra.Command, _ []string) error {
-				f, err := config.Load(s.file, s.config...)
+				f, err := s.load()
 				if err != nil {
-					return usageError{err}
+					return err
 				}
 				for _, name := range f.Names() {
 					fmt.Fprintln(c.OutOrStdout(), name)
@@ -35,10 +37,12 @@ func boardCommand(s *shared) *cobra.Command {
 				return nil
 			}},
 		&cobra.Command{Use: "check", Short: "Try everything that a flash needs of this host and of the cables",
-			Long: `Try everything that a flash needs of this host and of the cables: the bundle, the
-ports, the serial line and the power switch. The board is power-cycled, listened to
-until it says something, and left off. Nothing is loaded or written. The exit code is
-that of the first check that failed: 3, 4 and 5, in this order.`,
+			Long: `Try everything that a flash needs of this host and of the cables: the bundle (its
+registry, the manifest, the variant and the target), the TFTP and the HTTP port, the
+serial line and the power switch. The board is power-cycled, listened to until it says
+something, and left off. Nothing is loaded or written. The exit code is that of the
+first check that failed: 3 (2 for a name that the bundle does not have), 4, 4 and 5,
+in this order.`,
 			Args: args(cobra.NoArgs),
 			RunE: func(c *cobra.Command, _ []string) error {
 				b, err := s.one()
@@ -71,7 +75,7 @@ func check(ctx context.Context, out io.Writer, b *config.Board) error {
 		code int
 		do   func(context.Context, *config.Board) (string, error)
 	}{
-		{"bundle", exitSource, checkBundle}, {"TFTP", exitHost, checkTFTP}, {"cables", exitCables, checkCables},
+		{"bundle", exitSource, checkBundle}, {"TFTP", exitHost, checkTFTP}, {"HTTP", exitHost, checkHTTP}, {"cables", exitCables, checkCables},
 	} {
 		limited, cancel := context.WithTimeout(ctx, checkTimeout)
 		said, err := c.do(limited, b)
@@ -82,6 +86,9 @@ func check(ctx context.Context, out io.Writer, b *config.Board) error {
 		if err != nil {
 			if failed++; failed == 1 {
 				code = c.code
+				if wrongName(err) {
+					code = exitUsage
+				}
 			}
 			fmt.Fprintf(out, "%-7s FAILED: %v\n", c.what, err)
 			continue
@@ -89,7 +96,7 @@ func check(ctx context.Context, out io.Writer, b *config.Board) error {
 		fmt.Fprintf(out, "%-7s ok: %s\n", c.what, said)
 	}
 	if failed > 0 {
-		return checkError{code, fmt.Errorf("board check: %w: %d of 3 checks failed", errCheck, failed)}
+		return checkError{code, fmt.Errorf("board check: %w: %d of 4 checks failed", errCheck, failed)}
 	}
 	return nil
 }
@@ -111,7 +118,28 @@ func checkBundle(ctx context.Context, b *config.Board) (string, error) {
 			return "", fmt.Errorf("%s: %s", b.FlasherBundle, f)
 		}
 	}
-	return b.FlasherBundle, nil
+	return b.FlasherBundle, checkNames(ctx, b, opts)
+}
+
+// checkNames looks for what the board file names in the bundle.
+func checkNames(ctx context.Context, b *config.Board, opts []bundle.Option) error {
+	bun, err := bundle.Open(ctx, b.FlasherBundle, opts...)
+	if err != nil {
+		return err
+	}
+	defer bun.Close()
+	m, err := bun.Manifest(b.Manifest)
+	if err != nil {
+		return err
+	}
+	if _, err := m.Variant(b.Variant); b.Variant != "" && err != nil {
+		return err
+	}
+	// A device that the board has is named by its path.
+	if t := b.DefaultTarget; t != "" && !strings.HasPrefix(t, "/") {
+		_, err = m.Target(t)
+	}
+	return err
 }
 
 func checkTFTP(ctx context.Context, b *config.Board) (string, error) {
@@ -137,6 +165,20 @@ func checkTFTP(ctx context.Context, b *config.Board) (string, error) {
 	return "port 69 can be had", conn.Close()
 }
 
+// checkHTTP binds the port of the HTTP server, which every flash needs.
+func checkHTTP(ctx context.Context, b *config.Board) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(b.BindAddress, strconv.Itoa(b.HTTPPort)))
+	if err != nil {
+		return "", fmt.Errorf("%w (choose another http_port or bind_address in the board file)", err)
+	}
+	said := "any free port can be had"
+	if b.HTTPPort != 0 {
+		said = fmt.Sprintf("port %d can be had", b.HTTPPort)
+	}
+	return said, l.Close()
+}
+
 // bootSign is how long a board may be silent after power on.
 const bootSign = 30 * time.Second
 
@@ -160,13 +202,16 @@ func checkCables(ctx context.Context, b *config.Board) (said string, err error) 
 	}
 	defer con.Close()
 	defer func() {
-		off, cancel := context.WithTimeout(context.WithoutCancel(ctx), powerTimeout)
+		off, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.PowerTimeout)
 		defer cancel()
 		if offErr := pwr.Off(off); offErr != nil {
 			err = errors.Join(err, fmt.Errorf("power off: %w", offErr))
 		}
 	}()
-	if err := power.Cycle(ctx, pwr, 0); err != nil {
+	cycling, done := context.WithTimeout(ctx, 2*b.PowerTimeout+max(b.CycleWait, power.DefaultCycleWait))
+	err = power.Cycle(cycling, pwr, b.CycleWait)
+	done()
+	if err != nil {
 		return "", fmt.Errorf("power: %w", err)
 	}
 	until, cancel := context.WithTimeout(ctx, bootSign)

@@ -6,6 +6,12 @@
 // The boards are in a board file or in an exporter file of Jumpstarter (see
 // flasher/config); a lab's own drivers are added with [WithConfig].
 //
+// [Run] is the main function of a program around such a tree: it takes care of
+// signals, prints errors, and returns the exit code.
+//
+// On a terminal the progress of a flash or a dump is drawn; colours are left out where
+// NO_COLOR is set, and lines are printed where TERM is dumb.
+//
 // # Exit codes
 //
 // [ExitCode] gives the code for an error, so that a script knows whose fault it
@@ -26,6 +32,8 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"slices"
 
@@ -53,6 +61,7 @@ func WithFlasher(opts ...flasher.Option) Option {
 // shared are the flags of every command.
 type shared struct {
 	file, board  string
+	transcript   io.Writer // or nil
 	consoleDebug bool
 	verbose      bool
 	config       []config.Option
@@ -72,6 +81,7 @@ func New(opts ...Option) *cobra.Command {
 		Short:         "Flash disk images onto embedded boards",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Version:       version(),
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
@@ -113,11 +123,23 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// one returns the chosen board.
-func (s *shared) one() (*config.Board, error) {
+// load reads the board file.
+func (s *shared) load() (*config.File, error) {
 	f, err := config.Load(s.file, s.config...)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w (name your board file with --config)", err)
+	}
 	if err != nil {
 		return nil, usageError{err}
+	}
+	return f, nil
+}
+
+// one returns the chosen board.
+func (s *shared) one() (*config.Board, error) {
+	f, err := s.load()
+	if err != nil {
+		return nil, err
 	}
 	b, err := f.Board(s.board)
 	if err != nil {
@@ -132,8 +154,15 @@ func (s *shared) options(cmd *cobra.Command) []flasher.Option {
 	if s.verbose {
 		opts = append(opts, flasher.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))))
 	}
+	var to []io.Writer
 	if s.consoleDebug {
-		opts = append(opts, flasher.WithTranscript(cmd.ErrOrStderr()))
+		to = append(to, cmd.ErrOrStderr())
+	}
+	if s.transcript != nil {
+		to = append(to, s.transcript)
+	}
+	if to != nil {
+		opts = append(opts, flasher.WithTranscript(io.MultiWriter(to...)))
 	}
 	return opts
 }

@@ -15,9 +15,10 @@ import (
 // dumpFlags are the flags of dump.
 type dumpFlags struct {
 	overrideFlags
+	transcriptFlag
 	target, partition, bundle, compression string
 	from                                   int64
-	used, force                            bool
+	used, force, json, keepOn              bool
 }
 
 func dumpCommand(s *shared) *cobra.Command {
@@ -39,17 +40,28 @@ the board. A dump that was cut off is continued with --from and the size of the 
 	flags.StringVar(&f.compression, "compression", "", "what the board packs the data with on the way; the default is what is fastest")
 	flags.StringVar(&f.bundle, "force-flash-bundle", "", "flasher bundle to use in place of the board's")
 	flags.BoolVar(&f.force, "force", false, "overwrite FILE")
+	flags.BoolVar(&f.keepOn, "no-power-off", false, "leave the board on at the end")
+	flags.BoolVar(&f.json, "json", false, "print one JSON object per event, and the result as the last, on standard output")
 	f.overrideFlags.add(cmd)
+	f.transcriptFlag.add(cmd)
 	return cmd
 }
 
-func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) error {
-	if f.from < 0 { // before anything is made of the file
+func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) (err error) {
+	switch { // before anything is made of the file
+	case f.from < 0:
 		return usageError{fmt.Errorf("--from %d is negative", f.from)}
+	case f.json && file == "-":
+		return usageError{errors.New("--json and - both want the standard output: name a file")}
 	}
-	p := newProgress(cmd, false)
+	var finish func() error
+	if s.transcript, finish, err = f.transcriptFlag.open(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, finish()) }()
+	p := newProgress(cmd, s, f.json)
 	defer p.close()
-	fl, err := s.flasher(cmd, append(f.overrideFlags.options(), flasher.WithProgress(p.event))...)
+	fl, err := s.flasher(cmd, append(f.overrideFlags.options(), flasher.WithPowerOff(!f.keepOn), flasher.WithProgress(p.event))...)
 	if err != nil {
 		return err
 	}
@@ -74,7 +86,11 @@ func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) error {
 	if err != nil && res != nil && res.Bytes > 0 && file != "-" {
 		err = fmt.Errorf("%w\n(%d bytes are in %s and proved; go on with --from %[2]d)", err, f.from+res.Bytes, file)
 	}
-	if err = errors.Join(err, done()); err != nil {
+	err = errors.Join(err, done())
+	if f.json {
+		return errorsFirst(err, printResult(cmd, res, err))
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d bytes from offset %d, proved, sha256 %s, in %v\n", res.Device, res.Bytes, res.Offset, res.SHA256, res.Elapsed.Round(time.Second))

@@ -41,7 +41,7 @@ func ExitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &ce):
 		return ce.code
-	case errors.As(err, &usage), errors.Is(err, flasher.ErrConfig), byCobra(err):
+	case errors.As(err, &usage), errors.Is(err, flasher.ErrConfig), byCobra(err), wrongName(err):
 		return exitUsage
 	case errors.Is(err, flasher.ErrVerify):
 		return exitVerify
@@ -53,6 +53,16 @@ func ExitCode(err error) int {
 		return exitCables
 	}
 	return exitOther
+}
+
+// wrongName tells whether an option names something that does not exist.
+func wrongName(err error) bool {
+	for _, is := range []error{image.ErrInvalid, bundle.ErrUnknownTarget, bundle.ErrUnknownVariant, bundle.ErrOverride, bundle.ErrReference} {
+		if errors.Is(err, is) {
+			return true
+		}
+	}
+	return false
 }
 
 // cablesError is a console that cannot be opened without a Flasher.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 // release, and ours.
 type flashFlags struct {
 	overrideFlags
+	transcriptFlag
 	target, partition          string
 	parts                      []string
 	sum, sumFile, bundle, bmap string
@@ -70,6 +72,7 @@ OCI_USERNAME and OCI_PASSWORD.`,
 	flags.BoolVar(&f.exporterHTTP, "force-exporter-http", false, "have this host serve the image, also where FILE is a URL (the default)")
 	flags.BoolVar(&f.direct, "direct", false, "have the board fetch FILE, which is a URL, by itself, with its own pipeline")
 	f.overrideFlags.add(cmd)
+	f.transcriptFlag.add(cmd)
 	flags.StringVar(&f.method, "method", string(flasher.MethodAuto), "how the image gets onto the disk: auto, extents, stream or shell")
 	flags.StringVar(&f.verify, "verify", string(flasher.VerifyFull), "what is read back: full, written or none")
 	flags.BoolVar(&f.writeAll, "write-all", false, "write everything, also what is on the disk already")
@@ -95,12 +98,17 @@ OCI_USERNAME and OCI_PASSWORD.`,
 	return cmd
 }
 
-func (f *flashFlags) run(cmd *cobra.Command, s *shared, file string) error {
+func (f *flashFlags) run(cmd *cobra.Command, s *shared, file string) (err error) {
 	opts, err := f.options()
 	if err != nil {
 		return usageError{err}
 	}
-	p := newProgress(cmd, f.json)
+	var finish func() error
+	if s.transcript, finish, err = f.transcriptFlag.open(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, finish()) }()
+	p := newProgress(cmd, s, f.json)
 	defer p.close()
 	fl, err := s.flasher(cmd, append(opts, flasher.WithProgress(p.event))...)
 	if err != nil {
@@ -177,11 +185,11 @@ func errorsFirst(errs ...error) error {
 }
 
 // printResult prints the result, or what failed, as the last JSON object.
-func printResult(cmd *cobra.Command, res *flasher.Result, err error) error {
+func printResult[R any](cmd *cobra.Command, res *R, err error) error {
 	last := struct {
-		Result *flasher.Result `json:"result,omitempty"`
-		Error  string          `json:"error,omitempty"`
-		Exit   int             `json:"exit_code"`
+		Result *R     `json:"result,omitempty"`
+		Error  string `json:"error,omitempty"`
+		Exit   int    `json:"exit_code"`
 	}{Result: res, Exit: ExitCode(err)}
 	if err != nil {
 		last.Error = err.Error()
@@ -190,6 +198,9 @@ func printResult(cmd *cobra.Command, res *flasher.Result, err error) error {
 }
 
 func (f *flashFlags) options() ([]flasher.Option, error) {
+	if err := readable("os-image-checksum-file", f.sumFile); err != nil {
+		return nil, err
+	}
 	opts := []flasher.Option{
 		flasher.WithPowerOff(f.powerOff && !f.keepOn), flasher.WithRetries(f.retries),
 		flasher.WithMethod(flasher.Method(f.method)), flasher.WithVerify(flasher.Verify(f.verify)),
@@ -216,9 +227,24 @@ func (f *flashFlags) options() ([]flasher.Option, error) {
 	return append(opts, flasher.WithSourceOptions(source...)), nil
 }
 
+// readable looks for the file that a flag names, if any.
+func readable(flag, path string) error {
+	if path == "" {
+		return nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("--%s: %w", flag, err)
+	}
+	return file.Close()
+}
+
 // source says how the image is fetched.
 func (f *flashFlags) source() ([]image.SourceOption, error) {
 	var opts []image.SourceOption
+	if err := readable("cacert", f.cacert); err != nil {
+		return nil, err
+	}
 	for _, h := range f.headers {
 		name, value, ok := strings.Cut(h, ":")
 		if !ok {

@@ -2,59 +2,89 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dutflash/dutflash/flasher/config"
 	"github.com/dutflash/dutflash/power"
 )
-
-// powerTimeout is how long a power switch may take for one command.
-const powerTimeout = 30 * time.Second
 
 func powerCommand(s *shared) *cobra.Command {
 	cmd := &cobra.Command{Use: "power", Short: "Switch the board's power"}
 	var wait time.Duration
-	cycle := s.powerAction("cycle", "Switch the board off, wait, and switch it on", func(ctx context.Context, _ *cobra.Command, c power.Controller) error {
-		if wait < 0 {
-			return usageError{fmt.Errorf("--wait %v is negative", wait)}
+	cycle := s.powerAction("cycle", "Switch the board off, wait, and switch it on", func(ctx context.Context, cmd *cobra.Command, b *config.Board, c power.Controller) error {
+		pause := b.CycleWait
+		if cmd.Flags().Changed("wait") {
+			pause = wait
 		}
-		return power.Cycle(ctx, c, wait)
+		if pause < 0 {
+			return usageError{fmt.Errorf("--wait %v is negative", pause)}
+		}
+		ctx, cancel := context.WithTimeout(ctx, 2*b.PowerTimeout+max(pause, power.DefaultCycleWait))
+		defer cancel()
+		return power.Cycle(ctx, c, pause)
 	})
-	cycle.Flags().DurationVar(&wait, "wait", power.DefaultCycleWait, "how long the power stays off")
+	cycle.Flags().DurationVar(&wait, "wait", 0, "how long the power stays off; the default is the board file's cycle_wait, or 2s")
 	cmd.AddCommand(cycle,
-		s.powerAction("on", "Switch the board on", func(ctx context.Context, _ *cobra.Command, c power.Controller) error { return c.On(ctx) }),
-		s.powerAction("off", "Switch the board off", func(ctx context.Context, _ *cobra.Command, c power.Controller) error { return c.Off(ctx) }),
+		s.powerAction("on", "Switch the board on", func(ctx context.Context, _ *cobra.Command, b *config.Board, c power.Controller) error {
+			ctx, cancel := context.WithTimeout(ctx, b.PowerTimeout)
+			defer cancel()
+			return c.On(ctx)
+		}),
+		s.powerAction("off", "Switch the board off", func(ctx context.Context, _ *cobra.Command, b *config.Board, c power.Controller) error {
+			ctx, cancel := context.WithTimeout(ctx, b.PowerTimeout)
+			defer cancel()
+			return c.Off(ctx)
+		}),
+		s.powerAction("rescue", "Switch the board off, and on in its recovery mode, where the switch can do that", rescue),
 		readCommand(s),
 	)
 	return cmd
 }
 
-func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.Command, power.Controller) error) *cobra.Command {
+// rescueTime is what a rescue takes beside the switching: a wait, and the hold of the
+// boot strap.
+const rescueTime = time.Minute
+
+func rescue(ctx context.Context, _ *cobra.Command, b *config.Board, c power.Controller) error {
+	r, ok := c.(power.Rescuer)
+	if !ok {
+		return usageError{fmt.Errorf("power rescue: %w: the switch of board %q has no recovery mode (those of type gpio and command can have one)", power.ErrUnsupported, b.Name)}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*b.PowerTimeout+rescueTime)
+	defer cancel()
+	err := r.Rescue(ctx)
+	if errors.Is(err, power.ErrUnsupported) {
+		return usageError{err}
+	}
+	return err
+}
+
+func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.Command, *config.Board, power.Controller) error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short, Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := s.power()
+			b, c, err := s.power()
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(cmd.Context(), powerTimeout+power.DefaultCycleWait)
-			defer cancel()
-			return do(ctx, cmd, c)
+			return do(cmd.Context(), cmd, b, c)
 		},
 	}
 }
 
-// power returns the power switch of the one board that is meant.
-func (s *shared) power() (power.Controller, error) {
+// power returns the one board that is meant, and its power switch.
+func (s *shared) power() (*config.Board, power.Controller, error) {
 	b, err := s.one()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c, err := b.Power()
 	if err != nil {
-		return nil, usageError{err}
+		return nil, nil, usageError{err}
 	}
-	return c, nil
+	return b, c, nil
 }

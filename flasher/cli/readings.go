@@ -48,7 +48,7 @@ func (f *readFlags) run(cmd *cobra.Command, s *shared) error {
 	case f.count > 1 && f.interval == 0:
 		return usageError{errors.New("--count needs an --interval")}
 	}
-	c, err := s.power()
+	b, c, err := s.power()
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (f *readFlags) run(cmd *cobra.Command, s *shared) error {
 	}
 	for n := 1; ; n++ {
 		begun := time.Now()
-		r, err := readPower(cmd.Context(), c)
+		r, err := readPower(cmd.Context(), c, b.PowerTimeout)
 		if err == nil {
 			err = print(cmd.OutOrStdout(), r)
 		}
@@ -87,26 +87,35 @@ type reading struct {
 	Watts   *float64  `json:"watts,omitempty"`
 }
 
-func readPower(ctx context.Context, c power.Controller) (r reading, err error) {
-	ctx, cancel := context.WithTimeout(ctx, powerTimeout)
+// readPower asks for both; a device may turn out to know only one, or none.
+func readPower(ctx context.Context, c power.Controller, limit time.Duration) (r reading, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	r.Time = time.Now()
 	state, tells := c.(power.StateReader)
-	meter, measures := c.(power.Meter)
-	if !tells && !measures {
-		return r, errors.New("this power switch can tell neither its state nor what the board draws")
-	}
 	if tells {
 		on, err := state.State(ctx)
-		if err != nil {
+		if tells = !errors.Is(err, power.ErrUnsupported); tells && err != nil {
 			return r, err
 		}
-		r.On = &on
+		if tells {
+			r.On = &on
+		}
+	}
+	meter, measures := c.(power.Meter)
+	var m power.Reading
+	if measures {
+		m, err = meter.Read(ctx)
+		if measures = !errors.Is(err, power.ErrUnsupported); measures && err != nil {
+			return r, err
+		}
+	}
+	if !tells && !measures {
+		return r, errors.New("this power switch can tell neither its state nor what the board draws")
 	}
 	if !measures {
 		return r, nil
 	}
-	m, err := meter.Read(ctx)
 	for _, v := range []struct {
 		value float64
 		into  **float64
@@ -115,7 +124,7 @@ func readPower(ctx context.Context, c power.Controller) (r reading, err error) {
 			*v.into = &v.value
 		}
 	}
-	return r, err
+	return r, nil
 }
 
 // words are what is known, each as a person would say it.

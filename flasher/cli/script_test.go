@@ -1,10 +1,7 @@
 package cli_test
 
 import (
-	"context"
-	"fmt"
 	"os"
-	"os/signal"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -13,15 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dutflash": func() {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-		defer stop()
-		err := cli.New().ExecuteContext(ctx)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "dutflash:", err)
-		}
-		os.Exit(cli.ExitCode(err))
-	}})
+	testscript.Main(m, map[string]func(){"dutflash": func() { os.Exit(cli.Run(cli.New())) }})
 }
 
 // TestScripts runs the command as a person would. A script's exit codes are

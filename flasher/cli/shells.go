@@ -6,34 +6,37 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
+	expect "github.com/Netflix/go-expect"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/transport/console"
 )
 
 func bootloaderShell(s *shared) *cobra.Command {
-	var use overrideFlags
-	cmd := shellCommand("bootloader-shell", "Open U-Boot's prompt", func(cmd *cobra.Command) (attachable, error) {
-		f, err := s.flasher(cmd, use.options()...)
+	var f shellFlags
+	cmd := shellCommand(s, &f, "bootloader-shell", "Open U-Boot's prompt", 1, func(cmd *cobra.Command) (attachable, error) {
+		fl, err := s.flasher(cmd, f.options()...)
 		if err != nil {
 			return nil, err
 		}
-		return f.BootloaderShell(cmd.Context())
+		return fl.BootloaderShell(cmd.Context())
 	})
-	use.add(cmd)
+	f.add(cmd)
 	return cmd
 }
 
 func busyboxShell(s *shared) *cobra.Command {
-	var use overrideFlags
-	cmd := shellCommand("busybox-shell", "Boot the board's busybox and open its shell", func(cmd *cobra.Command) (attachable, error) {
-		f, err := s.flasher(cmd, use.options()...)
+	var f shellFlags
+	cmd := shellCommand(s, &f, "busybox-shell", "Boot the board's busybox and open its shell", 1, func(cmd *cobra.Command) (attachable, error) {
+		fl, err := s.flasher(cmd, f.options()...)
 		if err != nil {
 			return nil, err
 		}
-		sh, err := f.BusyboxShell(cmd.Context())
+		sh, err := fl.BusyboxShell(cmd.Context())
 		if err != nil {
 			return nil, err
 		}
@@ -45,31 +48,60 @@ func busyboxShell(s *shared) *cobra.Command {
 		}
 		return sh, nil
 	})
-	use.add(cmd)
+	f.add(cmd)
 	return cmd
 }
 
+// shellFlags are those of the shells that boot the board.
+type shellFlags struct {
+	overrideFlags
+	transcriptFlag
+	keepOn bool
+}
+
+func (f *shellFlags) add(cmd *cobra.Command) {
+	f.overrideFlags.add(cmd)
+	cmd.Flags().BoolVar(&f.keepOn, "no-power-off", false, "leave the board on at the end")
+}
+
+func (f *shellFlags) options() []flasher.Option {
+	return append(f.overrideFlags.options(), flasher.WithPowerOff(!f.keepOn))
+}
+
+// sizeTimeout is for a line that is typed at an idle prompt.
+const sizeTimeout = 30 * time.Second
+
 // passSize tells the board's shell how large the person's terminal is, which a
-// serial line does not. It is typed at the prompt and seen there. A terminal that
-// changes its size later is not followed: something else may be running by then,
-// which would take the line for input.
+// serial line does not, and waits for an answer that no echo of the line has: what the
+// person sees begins behind it. A terminal that changes its size later is not followed:
+// something else may be running by then, which would take the line for input.
 func passSize(cmd *cobra.Command, c *console.Console) error {
-	out, ok := cmd.OutOrStdout().(*os.File)
-	if !ok {
-		return nil
+	tell := ":"
+	if width, height, ok := terminalSize(cmd.OutOrStdout()); ok {
+		tell = fmt.Sprintf("stty rows %d cols %d 2>/dev/null", height, width)
 	}
-	width, height, err := term.GetSize(int(out.Fd()))
-	if err != nil || width <= 0 || height <= 0 {
-		return nil // it is no terminal, or does not know
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), powerTimeout)
+	ctx, cancel := context.WithTimeout(cmd.Context(), sizeTimeout)
 	defer cancel()
-	return c.Send(ctx, fmt.Sprintf("stty rows %d cols %d 2>/dev/null\n", height, width))
+	if err := c.Send(ctx, tell+"; echo 'terminal'' is told'\n"); err != nil {
+		return err
+	}
+	_, err := c.Expect(ctx, expect.String("terminal is told"))
+	return err
+}
+
+func terminalSize(out io.Writer) (width, height int, ok bool) {
+	f, ok := out.(*os.File)
+	if !ok {
+		return 0, 0, false
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	return width, height, err == nil && width > 0 && height > 0 // it is a terminal, and knows
 }
 
 // consoleCommand attaches to the serial line and leaves the power as it is.
 func consoleCommand(s *shared) *cobra.Command {
-	return shellCommand("console", "Open the serial console and touch nothing else", func(cmd *cobra.Command) (attachable, error) {
+	var f shellFlags
+	return shellCommand(s, &f, "console", "Open the serial console and touch nothing else", 24, func(cmd *cobra.Command) (attachable, error) {
 		b, err := s.one()
 		if err != nil {
 			return nil, err
@@ -82,7 +114,11 @@ func consoleCommand(s *shared) *cobra.Command {
 		if err != nil {
 			return nil, cablesError{err}
 		}
-		c, err := console.New(port)
+		var opts []console.Option
+		if s.transcript != nil {
+			opts = append(opts, console.WithTranscript(s.transcript))
+		}
+		c, err := console.New(port, opts...)
 		if err != nil {
 			return nil, errors.Join(err, port.Close())
 		}
@@ -102,37 +138,33 @@ type bare struct{ c *console.Console }
 func (b bare) Console() *console.Console { return b.c }
 func (b bare) Close() error              { return b.c.Close() }
 
-func shellCommand(use, short string, open func(*cobra.Command) (attachable, error)) *cobra.Command {
-	var transcript string
+func shellCommand(s *shared, f *shellFlags, use, short string, replay int, open func(*cobra.Command) (attachable, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short + "; Ctrl-] leaves it",
 		Args:  args(cobra.NoArgs),
 	}
-	cmd.Flags().StringVar(&transcript, "transcript", "", "file that gets what the session prints")
+	f.transcriptFlag.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		var opts []console.AttachOption
-		if transcript != "" {
-			file, err := os.Create(transcript)
-			if err != nil {
-				return usageError{fmt.Errorf("--transcript: %w", err)}
-			}
-			defer func() { err = errors.Join(err, file.Close()) }()
-			opts = append(opts, console.WithCapture(file))
+		var finish func() error
+		if s.transcript, finish, err = f.transcriptFlag.open(); err != nil {
+			return err
 		}
+		defer func() { err = errors.Join(err, finish()) }()
 		sh, err := open(cmd)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, sh.Close()) }()
-		return attach(cmd.Context(), sh.Console(), cmd.InOrStdin(), cmd.OutOrStdout(), opts)
+		return attach(cmd.Context(), sh.Console(), cmd.InOrStdin(), cmd.OutOrStdout(), replay)
 	}
 	return cmd
 }
 
-// attach hands the console to a person. The end of the input is no error.
-func attach(ctx context.Context, c *console.Console, in io.Reader, out io.Writer, opts []console.AttachOption) error {
-	err := c.Attach(ctx, in, out, opts...)
+// attach hands the console to a person, with the last lines of what was there before.
+// The end of the input is no error.
+func attach(ctx context.Context, c *console.Console, in io.Reader, out io.Writer, replay int) error {
+	err := c.Attach(ctx, in, out, console.WithReplay(replay))
 	if errors.Is(err, io.EOF) {
 		return nil
 	}

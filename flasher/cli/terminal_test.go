@@ -141,11 +141,15 @@ func TestWindowSize(t *testing.T) {
 	if err := pty.Setsize(p.Tty(), &pty.Winsize{Rows: 31, Cols: 117}); err != nil {
 		t.Fatal(err)
 	}
-	done := p.runs(t.Context(), "busybox-shell")
-	p.sees(t, "stty rows 31 cols 117")
+	transcript := filepath.Join(p.dir, "transcript")
+	done := p.runs(t.Context(), "busybox-shell", "--transcript", transcript)
+	p.sees(t, "Ctrl-]")
 	p.types(t, "\x1d")
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(transcript); err != nil || !strings.Contains(string(text), "stty rows 31 cols 117") {
+		t.Errorf("the board was not told (%v)", err)
 	}
 	p.isOff(t)
 }

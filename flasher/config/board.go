@@ -3,8 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -12,6 +12,8 @@ import (
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/config/internal/fields"
 	"github.com/dutflash/dutflash/power"
+	"github.com/dutflash/dutflash/power/redfish"
+	"github.com/dutflash/dutflash/transport/console"
 	"github.com/dutflash/dutflash/transport/image"
 	"github.com/dutflash/dutflash/uboot"
 )
@@ -34,14 +36,18 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 	if s.Board != "" {
 		var err error
 		if preset, err = r.known.Lookup(s.Board); err != nil {
-			errs = append(errs, fields.At(p.KeyNode, p.Path+".board", err))
+			at, path := fields.Find(p, "board")
+			errs = append(errs, fields.At(at, path, err))
 		}
 	}
 	b.FlasherBundle = first(s.FlasherBundle, preset.Bundle)
 	b.Manifest = first(s.Manifest, preset.Manifest)
 	b.Variant = first(s.Variant, preset.Variant)
 	b.CacheDir, b.HTTPDir, b.TFTPDir, b.DefaultTarget, b.CACert = s.CacheDir, s.HTTPDir, s.TFTPDir, s.DefaultTarget, s.CACert
-	b.BindAddress, b.TFTPServer, b.Load = s.BindAddress, s.TFTPServer, flasher.LoadAuto
+	b.TFTPServer, b.Load, b.CycleWait, b.HTTPPort = s.TFTPServer, flasher.LoadAuto, s.CycleWait, s.HTTPPort
+	if s.BindAddress.IsValid() {
+		b.BindAddress = s.BindAddress.String()
+	}
 	if s.Load != "" {
 		b.Load = flasher.LoadMethod(s.Load)
 	}
@@ -58,6 +64,11 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 	}
 	if !s.Power.IsZero() {
 		errs = append(errs, r.power(b, &s.Power, p.Path+".power")...)
+	}
+	if len(errs) == 0 { // what does not go together
+		if _, err := b.Flasher(); err != nil {
+			errs = append(errs, fields.At(p.KeyNode, p.Path, err))
+		}
 	}
 	return b, b.postpone(errs)
 }
@@ -89,9 +100,9 @@ func (r *reader) serial(b *Board, n *yaml.Node, path string) []error {
 	}
 	driver, ok := r.drivers.Serial[kind]
 	if !ok {
-		return append(errs, fields.At(n, path+".type", fields.Unknown("serial driver", kind, names(r.drivers.Serial))))
+		return append(errs, fields.At(n, path+".type", fields.Unknown("serial driver", kind, namesFor(false, r.drivers.Serial))))
 	}
-	s := Settings{n, path}
+	s := Settings{node: n, path: path}
 	b.open = func() (flasher.OpenConsole, error) { return driver(s) }
 	if _, err := b.open(); err != nil {
 		errs = append(errs, s.locate(err))
@@ -104,14 +115,51 @@ func (r *reader) power(b *Board, n *yaml.Node, path string) []error {
 	kind, n, errs := takeType(n, path, "")
 	driver, ok := r.drivers.Power[kind]
 	if !ok {
-		return append(errs, fields.At(n, path+".type", fields.Unknown("power driver", kind, names(r.drivers.Power))))
+		return append(errs, fields.At(n, path+".type", fields.Unknown("power driver", kind, namesFor(false, r.drivers.Power))))
 	}
-	s := Settings{n, path}
+	s := Settings{node: n, path: path}
 	b.power = func() (power.Controller, error) { return driver(s) }
+	b.PowerTimeout = powerTimeout(kind, s)
 	if _, err := b.power(); err != nil {
 		errs = append(errs, s.locate(err))
 	}
 	return errs
+}
+
+// How long one command to a switch may take that says nothing else: to most, and to
+// those behind a management controller.
+const (
+	shortPower = 30 * time.Second
+	longPower  = redfish.DefaultTimeout
+)
+
+// powerTimeout is how long one command may take by the settings of a switch: its
+// tries, and what it waits for.
+func powerTimeout(kind string, settings Settings) time.Duration {
+	var s struct {
+		switchingFields
+		Graceful time.Duration `yaml:"graceful"`
+	}
+	settings.decodeKnown(&s) // a value that does not fit is told by the driver
+	d := shortPower
+	if kind == "redfish" || kind == "ipmi" {
+		d = longPower
+	}
+	if s.Timeout > 0 || s.Tries > 0 || s.Pause > 0 {
+		one := s.Timeout
+		if one <= 0 {
+			one = min(d, power.DefaultTimeout)
+		}
+		tries, pause := s.Tries, s.Pause
+		if tries <= 0 {
+			tries = power.DefaultTries
+		}
+		if pause <= 0 {
+			pause = power.DefaultPause
+		}
+		d = max(d, time.Duration(min(tries, 1000))*(one+pause))
+	}
+	return d + max(0, s.Graceful) + max(0, s.Settle)
 }
 
 // takeType takes the key type out of a mapping.
@@ -147,7 +195,7 @@ func (b *Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
 	}
 	own, err := b.options()
 	if err != nil {
-		return nil, fmt.Errorf("board %q: %w", b.Name, err)
+		return nil, err
 	}
 	return flasher.New(open, pwr, b.FlasherBundle, append(own, opts...)...)
 }
@@ -168,9 +216,12 @@ func (l *loadMethod) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// maxPace is more than a serial line carries.
+const maxPace = 1_000_000
+
 func (b *Board) options() ([]flasher.Option, error) {
 	s := &b.settings
-	opts := []flasher.Option{flasher.UseManifest(b.Manifest), flasher.UseDTBVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
+	opts := []flasher.Option{flasher.WithTimeouts(flasher.Timeouts{Power: b.PowerTimeout}), flasher.UseManifest(b.Manifest), flasher.UseDTBVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
 	if b.CacheDir != "" {
 		opts = append(opts, flasher.WithCacheDir(b.CacheDir))
 	}
@@ -183,18 +234,17 @@ func (b *Board) options() ([]flasher.Option, error) {
 	if b.CACert != "" {
 		opts = append(opts, flasher.WithSourceOptions(image.WithCAFile(b.CACert)))
 	}
-	for _, a := range []struct {
-		key, text string
-		option    func(netip.Addr) flasher.Option
-	}{{"server_address", s.ServerAddress, flasher.WithServerAddress}, {"bind_address", s.BindAddress, flasher.WithBindAddress}} {
-		if a.text == "" {
-			continue
+	if s.ServerAddress.IsValid() {
+		opts = append(opts, flasher.WithServerAddress(s.ServerAddress))
+	}
+	if s.BindAddress.IsValid() {
+		opts = append(opts, flasher.WithBindAddress(s.BindAddress))
+	}
+	if s.Pace != 0 {
+		if !(s.Pace >= 1 && s.Pace <= maxPace) { // it may be no number, too
+			return nil, fmt.Errorf("pace: %v is not from 1 to %d characters per second", s.Pace, maxPace)
 		}
-		addr, err := netip.ParseAddr(a.text)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", a.key, err)
-		}
-		opts = append(opts, a.option(addr))
+		opts = append(opts, flasher.WithConsoleOptions(console.WithPace(console.Pace{ChunkDelay: time.Duration(float64(time.Second) / s.Pace)})))
 	}
 	if s.Load != "" {
 		opts = append(opts, flasher.WithLoad(flasher.LoadMethod(s.Load)))

@@ -18,47 +18,64 @@ import (
 
 // DefaultDrivers returns new maps of the drivers that this package knows.
 //
-// Power drivers of board files, with their keys (settle is how long to wait behind
-// a switch, such as 500ms):
+// Power drivers of board files, with their keys. All but command and manual also
+// have settle (how long to wait behind a switch, such as 500ms), timeout (of one
+// try), tries, pause (between tries) and unverified: see power.Switching.
 //
-//	command   on, off: shell commands
-//	gpio      chip, line (offset or name), active_low, settle
+//	command   on, off, state (prints on or off), rescue: shell commands; timeout
+//	gpio      chip, line (offset or name), active_low, drive (push-pull, open-drain,
+//	          open-source), bias (as-is, pull-up, pull-down, none); rescue_line,
+//	          rescue_chip and rescue_hold for the boot strap. The line is let go of
+//	          when the command ends, also behind "power on": see power/gpio
 //	http      on, off: url, method, body; state: url, on, off (regular expressions);
-//	          headers, user, password, cacert, insecure_tls, settle
+//	          read: url, method, body, and volts, amperes, watts (places in the JSON
+//	          of the answer, such as meters.0.power); headers, user, password, digest,
+//	          cacert, insecure_tls
 //	ipmi      address (HOST or HOST:PORT), user, password, operator, cipher_suite,
-//	          graceful (a time), power_cycle, settle: by the program ipmitool
+//	          graceful (a time), power_cycle: by the program ipmitool
 //	manual    board: asks whoever sits at the terminal
 //	qemu      qmp: unix:PATH or tcp:HOST:PORT of a QEMU that runs already
 //	redfish   address, system, user, password, session, graceful (a time),
-//	          power_cycle, cacert, insecure_tls, settle
-//	relay     port, relay (from 1), normally_closed, settle: LCUS boards with a CH340
-//	shelly    address, channel, user, password, settle
+//	          power_cycle, cacert, insecure_tls
+//	relay     port, relay (from 1), parallel (a list of further relays), status (the
+//	          board answers), normally_closed: LCUS boards with a CH340
+//	shelly    address, channel, user, password
 //	snmp      address, make (apc, apc-masterswitch, apc-rpdu2, cyberpower, eaton,
-//	          raritan, servertech), outlet, version (1, 2c, 3), community, user,
-//	          auth, auth_key, priv, priv_key, settle
+//	          raritan, servertech) and outlet, or in their place on and off (oid,
+//	          value) and state (oid, on, off); version (1, 2c, 3), community, user,
+//	          auth, auth_key, priv, priv_key
 //	tasmota   address (HTTP), or broker and topic (MQTT); full_topic, relay, user,
-//	          password, settle
-//	usbhub    hub (its location, such as 1-1.4), port, without_peer, settle
-//	ykush     serial (of the hub), port, settle
+//	          password, cacert (of an mqtts broker)
+//	usbhub    hub (its location, such as 1-1.4), port, without_peer
+//	ykush     serial (of the hub), port (a number, or all)
 //
 // Serial drivers of board files:
 //
-//	url       url: see transport/serial; baudrate: for a local port
+//	url       url: see transport/serial; baudrate: for a local port or rfc2217
 //
 // Drivers of exporter files, with the keys that Jumpstarter gives them:
 //
-//	jumpstarter_driver_http_power.driver.HttpPower  without power_read, which says no state
+//	jumpstarter_driver_gpiod.driver.PowerSwitch, DigitalOutput
+//	jumpstarter_driver_http_power.driver.HttpPower
+//	jumpstarter_driver_network.driver.TcpNetwork, UnixNetwork    as a console
+//	jumpstarter_driver_noyito_relay.driver.NoyitoPowerSerial
 //	jumpstarter_driver_pyserial.driver.PySerial
-//	jumpstarter_driver_shell.driver.Shell           methods on and off
+//	jumpstarter_driver_shell.driver.Shell           its methods on, off, state, rescue
 //	jumpstarter_driver_snmp.driver.SNMPServer
 //	jumpstarter_driver_tasmota.driver.TasmotaPower  over tcp; client_id is made up
 //	jumpstarter_driver_yepkit.driver.Ykush
+//
+// Some of their keys are for an exporter that runs all the time, and mean nothing
+// here: log_level, check_present, always_on, and default and initial_value, as nothing
+// is switched when a file is read.
 func DefaultDrivers() Drivers {
 	d := Drivers{
 		Power: powerDrivers(),
 		Serial: map[string]SerialDriver{
 			"url": openURL,
-			"jumpstarter_driver_pyserial.driver.PySerial": decodeAs(openPySerial),
+			"jumpstarter_driver_network.driver.TcpNetwork":  decodeAs(openTCPNetwork),
+			"jumpstarter_driver_network.driver.UnixNetwork": decodeAs(openUnixNetwork),
+			pySerial: decodeAs(openPySerial),
 		},
 	}
 	maps.Copy(d.Power, exporterPower())
@@ -90,6 +107,9 @@ func openSerial(s urlSettings) (flasher.OpenConsole, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := serial.Check(where); err != nil {
+		return nil, err
+	}
 	return func(ctx context.Context) (io.ReadWriteCloser, error) { return serial.Open(ctx, where) }, nil
 }
 
@@ -108,28 +128,6 @@ func withBaudrate(where string, baudrate int) (string, error) {
 	}
 	values.Set("baud", strconv.Itoa(baudrate))
 	return path + "?" + values.Encode(), nil
-}
-
-// pySerialSettings are those of Jumpstarter's PySerial driver.
-type pySerialSettings struct {
-	URL          string `yaml:"url"`
-	Baudrate     int    `yaml:"baudrate"`
-	CheckPresent *bool  `yaml:"check_present"` // whether to look for the port when the exporter starts: nothing of ours does
-}
-
-func openPySerial(s pySerialSettings) (flasher.OpenConsole, error) {
-	for from, to := range map[string]string{"socket://": "tcp://"} {
-		if rest, ok := strings.CutPrefix(s.URL, from); ok {
-			s.URL = to + rest
-		}
-	}
-	if s.Baudrate == 0 && strings.HasPrefix(s.URL, "/") {
-		s.Baudrate = 115200
-	}
-	if !strings.HasPrefix(s.URL, "/") {
-		s.Baudrate = 0 // the speed is the other side's
-	}
-	return openSerial(urlSettings{s.URL, s.Baudrate})
 }
 
 // seconds is how Jumpstarter writes a time.

@@ -42,20 +42,33 @@
 //	http_port         port of the HTTP server; the default is any free one
 //	bind_address      address of this host that the servers listen on
 //	cycle_wait        how long the power stays off, such as 2s, the default
+//	pace              characters per second that are typed, such as 200, where the
+//	                  board loses some; the default is as fast as the line takes them
 //	uboot             prompts (a list) and stop_key, where they are unusual
 //
 // The drivers are those of [DefaultDrivers], each with its keys there, and those
 // that [WithPower] and [WithSerial] add. Values may refer to environment variables
 // as ${NAME}, which is where secrets belong; "$$" is a dollar sign. A variable
-// that is not set matters only to the board that refers to it.
+// that is not set matters only to the board that refers to it. What several boards
+// have in common is written once, by YAML's anchors and merge keys: "<<: *lab". A key
+// at the top that begins with "x-" is for such an anchor, and for nothing else.
 //
 // # Exporter files
 //
 // A file that has the key export is an exporter configuration of Jumpstarter. Each
 // of its flashers is a board of that name: a TIJ784S4Flasher and the others that
-// bundle.KnownBoards lists, or any with a flasher_bundle. Their children serial and
-// power are found by ref or stand there themselves. Drivers that no flasher refers
-// to are left alone.
+// bundle.KnownBoards lists, or any with a flasher_bundle. One within a Composite is
+// named by the way to it, such as rack.storage. The children serial and power are
+// found by ref, by a Proxy, or stand there themselves. Drivers that no flasher refers
+// to are left alone. See [DefaultDrivers] for those that are known. As Jumpstarter
+// does, nothing is put in for ${NAME} in such a file.
+//
+// What a flasher's own servers are told counts for ours: host and advertised_host of
+// the children tftp and http are bind_address and server_address, the port of http is
+// http_port, http_dir (or root_dir of http) is where prepared images are kept, and the
+// prompt of a child uboot is one of uboot's prompts. tftp_dir is where Jumpstarter's
+// own TFTP server looks for its files; ours serves them from cache_dir and needs none,
+// so that tftp_dir means nothing here, unlike in a board file.
 package config
 
 import (
@@ -103,6 +116,13 @@ type Board struct {
 	DefaultTarget string
 	CACert        string
 	BindAddress   string
+	// CycleWait is how long the power stays off in a power cycle; 0 is the default.
+	CycleWait time.Duration
+	// PowerTimeout is the longest that one command to the power switch may take, the
+	// wait of a power cycle apart: 30 s, or what the switch's own settings add up to.
+	PowerTimeout time.Duration
+	// HTTPPort is the port of the HTTP server, or 0 for any.
+	HTTPPort int
 	// Load is how U-Boot gets its files; LoadAuto where the file does not say.
 	Load flasher.LoadMethod
 	// TFTPServer is a TFTP server that is not this host's, or the zero value.
@@ -127,14 +147,15 @@ type boardFields struct {
 	Variant       string        `yaml:"variant"`
 	DefaultTarget string        `yaml:"default_target"`
 	CACert        string        `yaml:"cacert"`
-	ServerAddress string        `yaml:"server_address"`
-	BindAddress   string        `yaml:"bind_address"`
+	ServerAddress netip.Addr    `yaml:"server_address"`
+	BindAddress   netip.Addr    `yaml:"bind_address"`
 	Load          loadMethod    `yaml:"load"`
 	LoadBaud      int           `yaml:"load_baud"`
 	TFTPServer    netip.Addr    `yaml:"tftp_server"`
 	TFTPPrefix    string        `yaml:"tftp_prefix"`
 	HTTPPort      int           `yaml:"http_port"`
 	CycleWait     time.Duration `yaml:"cycle_wait"`
+	Pace          float64       `yaml:"pace"`
 	UBoot         ubootFields   `yaml:"uboot"`
 }
 
@@ -177,6 +198,9 @@ func Parse(data []byte, opts ...Option) (*File, error) {
 		}
 	}
 	for _, p := range pairs {
+		if strings.HasPrefix(p.Key, "x-") {
+			continue
+		}
 		if p.Key != "boards" {
 			errs = append(errs, fields.At(p.KeyNode, p.Path, fields.Unknown("key", p.Key, []string{"boards", "export"})))
 			continue

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dutflash/dutflash/flasher/config"
 	"github.com/dutflash/dutflash/power"
@@ -61,6 +62,13 @@ func TestProblems(t *testing.T) {
 		{"misspelt load method", replace("cycle_wait: 5s", "load: ymodm"), `10:11: boards.ti-03.load: unknown load method "ymodm"; did you mean "ymodem"?`},
 		{"no address", replace("cycle_wait: 5s", "tftp_server: lab"), "10:18: boards.ti-03.tftp_server:"},
 		{"no duration", replace("5s", "soon"), "10:17: boards.ti-03.cycle_wait:"},
+		{"no address of this host", replace("cycle_wait: 5s", "server_address: lab"), "10:21: boards.ti-03.server_address:"},
+		{"no bind address", replace("cycle_wait: 5s", "bind_address: 10.0.0.300"), "10:19: boards.ti-03.bind_address:"},
+		{"pace", replace("cycle_wait: 5s", "pace: .nan"), "boards.ti-03: pace: NaN is not from 1"},
+		{"negative wait", replace("cycle_wait: 5s", "cycle_wait: -5s"), "2:3: boards.ti-03: "},
+		{"nonsense in a URL", replace("/dev/ttyUSB0", "/dev/ttyUSB0?parity=some"), "boards.ti-03.serial: open console /dev/ttyUSB0?baud=1500000&parity=some: bad console URL: parity=some is not known"},
+		{"unknown kind of console", replace("/dev/ttyUSB0", "ftp://rack"), "unknown kind of console"},
+		{"unknown board", replace("board: ti-j784s4", "board: ti-j784s5"), "boards.ti-03.board: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := config.Parse([]byte(tc.text))
@@ -103,7 +111,7 @@ func TestBoard(t *testing.T) {
 }
 
 // TestLoadKeys: what the keys about loading say reaches the Flasher, which knows
-// what does not go together.
+// what does not go together, and the file's error says of which board.
 func TestLoadKeys(t *testing.T) {
 	for keys, says := range map[string]string{
 		"{load: http, http_port: 80}":                            "",
@@ -119,16 +127,87 @@ func TestLoadKeys(t *testing.T) {
 	} {
 		text := "boards:\n  a: {flasher_bundle: x, serial: tcp://rack:1, power: {type: command, on: a, off: b}, " + keys[1:] + "\n"
 		f, err := config.Parse([]byte(text))
+		if says != "" {
+			if err == nil || !strings.Contains(err.Error(), says) || !strings.HasPrefix(err.Error(), "2:3: boards.a: ") {
+				t.Errorf("%s: got %v, want %q with its place", keys, err, says)
+			}
+			continue
+		}
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", keys, err)
 		}
 		b, err := f.Board("a")
 		if err != nil {
 			t.Fatal(err)
 		}
-		switch _, err := b.Flasher(); {
-		case says == "" && err != nil, says != "" && (err == nil || !strings.Contains(err.Error(), says)):
-			t.Errorf("%s: got %v, want %q", keys, err, says)
+		if _, err := b.Flasher(); err != nil {
+			t.Errorf("%s: %v", keys, err)
+		}
+	}
+}
+
+// TestPowerTimeout: a switch that is given time has it.
+func TestPowerTimeout(t *testing.T) {
+	for power, want := range map[string]time.Duration{
+		"{type: shelly, address: a}":                                   30 * time.Second,
+		"{type: shelly, address: a, settle: 2s}":                       32 * time.Second,
+		"{type: shelly, address: a, timeout: 1m, tries: 2, pause: 3s}": 126 * time.Second,
+		"{type: redfish, address: a, user: u, graceful: 45s}":          105 * time.Second,
+		"{type: command, on: a, off: b}":                               30 * time.Second,
+	} {
+		f, err := config.Parse([]byte("boards:\n  a: {flasher_bundle: x, serial: tcp://rack:1, power: " + power + "}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := f.Board("a"); err != nil || b.PowerTimeout != want {
+			t.Errorf("%s: %v, %v; want %v", power, b.PowerTimeout, err, want)
+		}
+	}
+}
+
+// TestMerge: what boards have in common is written once.
+func TestMerge(t *testing.T) {
+	const text = `
+x-lab: &lab
+  flasher_bundle: lab/bundle:1
+  power: &pdu {type: snmp, address: pdu7, make: apc, community: lab, outlet: 1}
+boards:
+  a:
+    <<: *lab
+    serial: tcp://rack:1
+  b:
+    <<: [{cycle_wait: 7s}, *lab]
+    serial: tcp://rack:2
+    power: {<<: *pdu, outlet: 2}
+`
+	f, err := config.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, wait := range map[string]time.Duration{"a": 0, "b": 7 * time.Second} {
+		b, err := f.Board(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.FlasherBundle != "lab/bundle:1" || b.CycleWait != wait {
+			t.Errorf("%s: bundle %q, cycle wait %v", name, b.FlasherBundle, b.CycleWait)
+		}
+		if _, err := b.Flasher(); err != nil {
+			t.Error(err)
+		}
+	}
+	for bad, says := range map[string]string{
+		strings.Replace(text, "<<: *pdu", "<<: 3", 1):              "12:17: boards.b.power: must be a mapping",
+		strings.Replace(text, "make: apc,", "meke: apc,", 1):       `4:43: boards.a.power.meke: unknown key "meke"; did you mean "make"?`,
+		"boards: &b\n  a: {<<: *b}\n":                              "unknown key",
+		"boards:\n  a: &a\n    <<: *a\n    serial: tcp://rack:1\n": "it merges itself",
+		"x-a: &a {}\nx-b: &b {<<: [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]}\nx-c: &c {<<: [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]}\n" +
+			"x-d: &d {<<: [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]}\nboards: {a: {<<: *d}}\n": "it merges more than 1000 mappings",
+		strings.Replace(text, "x-lab: &lab", "lab: &lab", 1):                      `unknown key "lab"`,
+		strings.Replace(text, "<<: [{cycle_wait: 7s}", "<<: [{cycle_wait: 7}", 1): "boards.b.cycle_wait",
+	} {
+		if _, err := config.Parse([]byte(strings.ReplaceAll(bad, "\n", "\n"))); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("got %v, want %q", err, says)
 		}
 	}
 }

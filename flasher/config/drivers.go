@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -16,14 +17,29 @@ import (
 
 // Settings is a driver's part of a board file, without its type.
 type Settings struct {
-	node *yaml.Node
-	path string
+	node    *yaml.Node
+	path    string
+	literal bool // of an exporter file
 }
 
 // Decode decodes the settings into the struct that into points to, by its yaml
-// tags. Environment variables are put in. Unknown keys and values that do not fit
-// are errors with line and column.
-func (s Settings) Decode(into any) error { return fields.Decode(s.node, s.path, into) }
+// tags. Environment variables are put in, but not in an exporter file. Unknown keys
+// and values that do not fit are errors with line and column.
+func (s Settings) Decode(into any) error {
+	if s.literal {
+		return fields.DecodeLiteral(s.node, s.path, into)
+	}
+	return fields.Decode(s.node, s.path, into)
+}
+
+// decodeKnown decodes those settings that into has a key for.
+func (s Settings) decodeKnown(into any) {
+	pairs, _ := fields.Pairs(s.node, s.path)
+	for _, p := range pairs {
+		one := yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{p.KeyNode, p.Value}}
+		_ = Settings{&one, s.path, s.literal}.Decode(into) // others are not of interest
+	}
+}
 
 // locate puts the place of the settings before an error that has none.
 func (s Settings) locate(err error) error {
@@ -84,6 +100,12 @@ func WithKnownBoards(b bundle.Boards) Option {
 		r.known = b
 		return nil
 	}
+}
+
+// namesFor are the names that a person would look for: Jumpstarter's, which have dots,
+// in exporter files only, and ours in board files only.
+func namesFor[D any](exporter bool, drivers map[string]D) []string {
+	return slices.DeleteFunc(names(drivers), func(name string) bool { return strings.Contains(name, ".driver.") != exporter })
 }
 
 func names[D any](drivers map[string]D) []string { return slices.Sorted(maps.Keys(drivers)) }

@@ -9,6 +9,7 @@ import (
 )
 
 type ipmiSettings struct {
+	switchingFields
 	Address     string        `yaml:"address"`
 	User        string        `yaml:"user"`
 	Password    string        `yaml:"password"`
@@ -16,11 +17,10 @@ type ipmiSettings struct {
 	CipherSuite int           `yaml:"cipher_suite"`
 	Graceful    time.Duration `yaml:"graceful"`
 	PowerCycle  bool          `yaml:"power_cycle"`
-	Settle      time.Duration `yaml:"settle"`
 }
 
 func newIPMI(s ipmiSettings) (power.Controller, error) {
-	opts := []ipmi.Option{ipmi.WithSwitching(power.Switching{Settle: s.Settle})}
+	opts := []ipmi.Option{ipmi.WithSwitching(s.switching())}
 	switch {
 	case s.User != "":
 		opts = append(opts, ipmi.WithLogin(s.User, s.Password))

@@ -1,14 +1,20 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/dutflash/dutflash/power"
+	"github.com/dutflash/dutflash/power/command"
 	"github.com/dutflash/dutflash/power/httpswitch"
+	"github.com/dutflash/dutflash/power/relay"
 	"github.com/dutflash/dutflash/power/snmp"
 	"github.com/dutflash/dutflash/power/tasmota"
 	"github.com/dutflash/dutflash/power/ykush"
@@ -18,36 +24,145 @@ import (
 // defaults that Jumpstarter's documentation gives them.
 func exporterPower() map[string]PowerDriver {
 	return map[string]PowerDriver{
-		"jumpstarter_driver_http_power.driver.HttpPower": decodeAs(newHTTPPower),
-		"jumpstarter_driver_shell.driver.Shell":          decodeAs(newShell),
+		"jumpstarter_driver_gpiod.driver.DigitalOutput":            decodeAs(newGPIOD),
+		"jumpstarter_driver_gpiod.driver.PowerSwitch":              decodeAs(newGPIOD),
+		"jumpstarter_driver_http_power.driver.HttpPower":           decodeAs(newHTTPPower),
+		"jumpstarter_driver_noyito_relay.driver.NoyitoPowerSerial": decodeAs(newNoyito),
+		shellDriver: newShell,
 		"jumpstarter_driver_snmp.driver.SNMPServer":      decodeAs(newSNMPServer),
 		"jumpstarter_driver_tasmota.driver.TasmotaPower": decodeAs(newTasmotaPower),
 		"jumpstarter_driver_yepkit.driver.Ykush":         decodeAs(newYepkit),
 	}
 }
 
+type gpiodSettings struct {
+	Device    string    `yaml:"device"`
+	Line      int       `yaml:"line"`
+	Drive     string    `yaml:"drive"`
+	Mode      string    `yaml:"mode"` // Jumpstarter does not look at it
+	ActiveLow bool      `yaml:"active_low"`
+	Bias      string    `yaml:"bias"`
+	Initial   yaml.Node `yaml:"initial_value"` // nothing is switched when a file is read
+}
+
+func newGPIOD(s gpiodSettings) (power.Controller, error) {
+	chip := first(s.Device, "/dev/gpiochip0")
+	if _, err := strconv.Atoi(chip); err == nil {
+		chip = "/dev/gpiochip" + chip
+	}
+	bias := strings.ReplaceAll(s.Bias, "_", "-")
+	if bias == "disabled" {
+		bias = "none"
+	}
+	return newGPIO(gpioSettings{Chip: chip, Line: strconv.Itoa(s.Line), ActiveLow: s.ActiveLow, Drive: strings.ReplaceAll(s.Drive, "_", "-"), Bias: bias})
+}
+
+type noyitoSettings struct {
+	Port        string `yaml:"port"`
+	Channel     int    `yaml:"channel"`
+	AllChannels bool   `yaml:"all_channels"`
+}
+
+// newNoyito asks the board for its state where somebody wants to know it, and not
+// behind each command: not all of them answer.
+func newNoyito(s noyitoSettings) (power.Controller, error) {
+	opts := []relay.Option{relay.WithStatus(), relay.WithSwitching(power.Switching{Unverified: true})}
+	switch {
+	case s.AllChannels:
+		s.Channel = 1
+		opts = append(opts, relay.WithParallel(2))
+	case s.Channel == 0:
+		s.Channel = 1
+	case s.Channel > 2:
+		return nil, fmt.Errorf("channel: must be 1 or 2, not %d", s.Channel)
+	}
+	return relay.New(s.Port, s.Channel, opts...)
+}
+
 // shellSettings are those of the Shell driver whose methods on and off switch a
 // board.
 type shellSettings struct {
-	Methods struct {
-		On  string `yaml:"on"`
-		Off string `yaml:"off"`
-	} `yaml:"methods"`
+	Methods map[string]yaml.Node `yaml:"methods"`
+	Shell   []string             `yaml:"shell"`
+	Timeout int                  `yaml:"timeout"`
+	Cwd     string               `yaml:"cwd"`
 }
 
-func newShell(s shellSettings) (power.Controller, error) {
-	return newCommand(commandSettings(s.Methods))
+type shellMethod struct {
+	Command     string `yaml:"command"`
+	Description string `yaml:"description"`
+	Timeout     int    `yaml:"timeout"`
+}
+
+// shellDriver is the type of the Shell driver, with its defaults.
+const (
+	shellDriver  = "jumpstarter_driver_shell.driver.Shell"
+	shellTimeout = 300 // s
+	shellProgram = "bash"
+)
+
+// shellLimit is the longest that one of its commands may take.
+func shellLimit(settings Settings) time.Duration {
+	var s shellSettings
+	_ = settings.Decode(&s) // what does not fit is told by newShell
+	limit := cmp.Or(s.Timeout, shellTimeout)
+	for _, n := range s.Methods {
+		var m shellMethod
+		if n.Kind == yaml.MappingNode && n.Decode(&m) == nil {
+			limit = max(limit, m.Timeout)
+		}
+	}
+	return seconds(float64(limit))
+}
+
+func newShell(settings Settings) (power.Controller, error) {
+	var s shellSettings
+	if err := settings.Decode(&s); err != nil {
+		return nil, err
+	}
+	c := command.Commands{Shell: s.Shell, Dir: s.Cwd}
+	if c.Shell == nil {
+		c.Shell = []string{shellProgram, "-c"}
+	}
+	s.Timeout = cmp.Or(s.Timeout, shellTimeout)
+	for name, into := range map[string]*string{"on": &c.On, "off": &c.Off, "state": &c.State, "rescue": &c.Rescue} {
+		n, ok := s.Methods[name]
+		if !ok {
+			continue
+		}
+		m := shellMethod{Timeout: s.Timeout}
+		var err error
+		if n.Kind == yaml.ScalarNode {
+			m.Command = n.Value
+		} else {
+			err = Settings{&n, settings.path + ".methods." + name, settings.literal}.Decode(&m)
+		}
+		if err != nil {
+			return nil, err
+		}
+		*into = m.Command
+		c.Timeout = max(c.Timeout, seconds(float64(m.Timeout)))
+	}
+	if err := required("methods.on", c.On, "methods.off", c.Off); err != nil {
+		return nil, settings.locate(err)
+	}
+	p, err := command.New(c)
+	if err != nil {
+		return nil, settings.locate(err)
+	}
+	return p, nil
 }
 
 type yepkitSettings struct {
-	Serial string `yaml:"serial"`
-	Port   string `yaml:"port"`
+	Serial  string `yaml:"serial"`
+	Port    string `yaml:"port"`
+	Default string `yaml:"default"` // what an exporter switches when a lease begins
 }
 
 func newYepkit(s yepkitSettings) (power.Controller, error) {
-	port, err := strconv.Atoi(s.Port)
+	port, err := ykushPort(first(s.Port, "all"))
 	if err != nil {
-		return nil, fmt.Errorf("port: %q is no number of a port: a board hangs on one", s.Port)
+		return nil, err
 	}
 	return ykush.New(s.Serial, port)
 }
@@ -163,16 +278,27 @@ type httpPowerRequest struct {
 	Data   string `yaml:"data"`
 }
 
+func (r httpPowerRequest) request() httpswitch.Request {
+	return httpswitch.Request{Method: strings.ToUpper(r.Method), URL: r.URL, Body: r.Data}
+}
+
+type httpPowerLogin struct {
+	User     string `yaml:"user"`
+	Password string `yaml:"password"`
+}
+
 type httpPowerSettings struct {
 	Name string           `yaml:"name"`
 	On   httpPowerRequest `yaml:"power_on"`
 	Off  httpPowerRequest `yaml:"power_off"`
-	Read httpPowerRequest `yaml:"power_read"` // what it answers, Jumpstarter does not say either
+	Read struct {
+		httpPowerRequest
+		Volts   string `yaml:"voltage_path"`
+		Amperes string `yaml:"current_path"`
+	} `yaml:"power_read"`
 	Auth struct {
-		Basic struct {
-			User     string `yaml:"user"`
-			Password string `yaml:"password"`
-		} `yaml:"basic"`
+		Basic  *httpPowerLogin `yaml:"basic"`
+		Digest *httpPowerLogin `yaml:"digest"`
 	} `yaml:"auth"`
 }
 
@@ -184,9 +310,17 @@ func newHTTPPower(s httpPowerSettings) (power.Controller, error) {
 	if s.Name != "" {
 		opts = append(opts, httpswitch.WithName(s.Name))
 	}
-	if u := s.Auth.Basic.User; u != "" {
-		opts = append(opts, httpswitch.WithLogin(u, s.Auth.Basic.Password))
+	if s.Read.URL != "" {
+		opts = append(opts, httpswitch.WithMeter(s.Read.request(),
+			httpswitch.Values{Volts: first(s.Read.Volts, "voltage?"), Amperes: first(s.Read.Amperes, "current?")}))
 	}
-	return httpswitch.New(httpswitch.Request{Method: s.On.Method, URL: s.On.URL, Body: s.On.Data},
-		httpswitch.Request{Method: s.Off.Method, URL: s.Off.URL, Body: s.Off.Data}, opts...)
+	switch basic, digest := s.Auth.Basic, s.Auth.Digest; {
+	case basic != nil && digest != nil:
+		return nil, errors.New("auth: basic and digest exclude each other")
+	case basic != nil:
+		opts = append(opts, httpswitch.WithLogin(basic.User, basic.Password))
+	case digest != nil:
+		opts = append(opts, httpswitch.WithDigestLogin(digest.User, digest.Password))
+	}
+	return httpswitch.New(s.On.request(), s.Off.request(), opts...)
 }

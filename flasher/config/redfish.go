@@ -11,6 +11,7 @@ import (
 )
 
 type redfishSettings struct {
+	switchingFields
 	Address     string        `yaml:"address"`
 	System      string        `yaml:"system"`
 	User        string        `yaml:"user"`
@@ -20,11 +21,10 @@ type redfishSettings struct {
 	PowerCycle  bool          `yaml:"power_cycle"`
 	CACert      string        `yaml:"cacert"`
 	InsecureTLS bool          `yaml:"insecure_tls"`
-	Settle      time.Duration `yaml:"settle"`
 }
 
 func newRedfish(s redfishSettings) (power.Controller, error) {
-	opts := []redfish.Option{redfish.WithSwitching(power.Switching{Settle: s.Settle}), redfish.WithSystem(s.System)}
+	opts := []redfish.Option{redfish.WithSwitching(s.switching()), redfish.WithSystem(s.System)}
 	switch {
 	case s.Session:
 		opts = append(opts, redfish.WithSession(s.User, s.Password))

@@ -55,6 +55,83 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+func TestState(t *testing.T) {
+	testtool.Need(t, "sh", "a POSIX shell")
+	dir := t.TempDir()
+	c, err := command.New(command.Commands{On: "echo ON >state", Off: "echo asking; echo 0 >state", State: "echo it is; cat state",
+		Rescue: "echo rescue >state", Shell: []string{"sh", "-eu", "-c"}, Dir: dir, Timeout: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []bool{true, false} {
+		do := c.Off
+		if want {
+			do = c.On
+		}
+		if err := do(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if on, err := c.State(t.Context()); err != nil || on != want {
+			t.Errorf("state %v, %v; want %v", on, err, want)
+		}
+	}
+	if err := c.Rescue(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.State(t.Context()); !errors.Is(err, power.ErrRefused) || !strings.Contains(err.Error(), `"rescue", which is neither on nor off`) {
+		t.Errorf("got %v, want ErrRefused with what it said", err)
+	}
+	plain, err := command.New(command.Commands{On: "true", Off: "true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stateErr := plain.State(t.Context())
+	for _, err := range []error{stateErr, plain.Rescue(t.Context())} {
+		if !errors.Is(err, power.ErrUnsupported) {
+			t.Errorf("without a command for it: %v, want ErrUnsupported", err)
+		}
+	}
+}
+
+// TestUnchangedState: a switch that takes the command and does nothing.
+func TestUnchangedState(t *testing.T) {
+	testtool.Need(t, "sh", "a POSIX shell")
+	asked := filepath.Join(t.TempDir(), "asked")
+	c, err := command.New(command.Commands{On: "true", Off: "true", State: "echo >>" + asked + "; echo off"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("asked often enough")
+	go func() {
+		for {
+			if text, err := os.ReadFile(asked); err == nil && len(text) > 1 || ctx.Err() != nil {
+				cancel(enough)
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	defer cancel(nil)
+	if err := c.On(ctx); !errors.Is(err, enough) {
+		t.Errorf("got %v, want the end of the context", err)
+	}
+	if err := c.Off(t.Context()); err != nil {
+		t.Errorf("off, which it is: %v", err)
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	testtool.Need(t, "sh", "a POSIX shell")
+	c, err := command.New(command.Commands{On: "sleep 1000", Off: "true", Timeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.On(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want DeadlineExceeded", err)
+	}
+}
+
 // TestCancelWhileItRuns: what a command started, and waits for, ends with it.
 func TestCancelWhileItRuns(t *testing.T) {
 	testtool.Need(t, "sh", "a POSIX shell")

@@ -56,10 +56,22 @@ const (
 	OpenSource
 )
 
+// Bias is the resistor of a line.
+type Bias int
+
+// The biases. AsIs leaves what the board's firmware has set, and is the default.
+const (
+	AsIs Bias = iota
+	PullUp
+	PullDown
+	NoBias
+)
+
 type config struct {
 	switching  power.Switching
 	activeLow  bool
 	drive      Drive
+	bias       Bias
 	rescueChip string
 	rescueLine string
 	hold       time.Duration
@@ -88,9 +100,21 @@ func WithDrive(d Drive) Option {
 	}
 }
 
+// WithBias sets the resistor of the line, for one that is driven by an open drain or
+// source. The default is AsIs.
+func WithBias(b Bias) Option {
+	return func(c *config) error {
+		if b < AsIs || b > NoBias {
+			return fmt.Errorf("bias %d does not exist", b)
+		}
+		c.bias = b
+		return nil
+	}
+}
+
 // WithRescueLine names the line that holds the board's boot strap, which
 // [Controller.Rescue] activates for the time hold (default 1 s) from power on.
-// Active-low and drive are as for the power line.
+// Active-low, drive and bias are as for the power line.
 func WithRescueLine(chip, line string, hold time.Duration) Option {
 	return func(c *config) error {
 		c.rescueChip, c.rescueLine, c.hold = chip, line, hold

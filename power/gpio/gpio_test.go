@@ -54,6 +54,7 @@ func TestNewRefuses(t *testing.T) {
 		"no line":       func() (*gpio.Controller, error) { return gpio.New("gpiochip0", "") },
 		"negative":      func() (*gpio.Controller, error) { return gpio.New("gpiochip0", "-1") },
 		"drive":         func() (*gpio.Controller, error) { return gpio.New("gpiochip0", "1", gpio.WithDrive(9)) },
+		"bias":          func() (*gpio.Controller, error) { return gpio.New("gpiochip0", "1", gpio.WithBias(9)) },
 		"same line":     func() (*gpio.Controller, error) { return gpio.New("g", "1", gpio.WithRescueLine("g", "1", 0)) },
 		"negative hold": func() (*gpio.Controller, error) { return gpio.New("g", "1", gpio.WithRescueLine("g", "2", -1)) },
 	} {

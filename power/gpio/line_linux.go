@@ -27,6 +27,14 @@ func request(chip, line string, c config, value *int) (held, error) {
 		case OpenSource:
 			opts = append(opts, gpiocdev.AsOpenSource)
 		}
+		switch c.bias {
+		case PullUp:
+			opts = append(opts, gpiocdev.WithPullUp)
+		case PullDown:
+			opts = append(opts, gpiocdev.WithPullDown)
+		case NoBias:
+			opts = append(opts, gpiocdev.WithBiasDisabled)
+		}
 	}
 	if c.activeLow {
 		opts = append(opts, gpiocdev.AsActiveLow)

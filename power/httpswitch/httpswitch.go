@@ -27,9 +27,10 @@ type Request struct {
 	Header http.Header
 }
 
-// Controller is a [power.Controller] that makes HTTP requests, and a
-// [power.StateReader] where [WithState] is given. It may be used concurrently.
-// Every request makes its own connection.
+// Controller is a [power.Controller] that makes HTTP requests, a
+// [power.StateReader] where [WithState] is given, and a [power.Meter] where
+// [WithMeter] is. It may be used concurrently. Every request makes its own
+// connection.
 type Controller struct {
 	on, off Request
 	config  config
@@ -38,6 +39,7 @@ type Controller struct {
 var (
 	_ power.Controller  = (*Controller)(nil)
 	_ power.StateReader = (*Controller)(nil)
+	_ power.Meter       = (*Controller)(nil)
 )
 
 type config struct {
@@ -47,6 +49,8 @@ type config struct {
 	state     *Request
 	isOn      *regexp.Regexp
 	isOff     *regexp.Regexp
+	meter     *Request
+	values    Values
 }
 
 // Option sets a knob of [New].

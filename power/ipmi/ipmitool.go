@@ -54,7 +54,7 @@ func (c *Controller) run(ctx context.Context, what string) (output string, err e
 	if c.config.cipherSuite != 0 {
 		args = append(args, "-C", strconv.Itoa(c.config.cipherSuite))
 	}
-	out, err := process.Run(ctx, c.environment(), append(args, "chassis", "power", what)...)
+	out, err := process.Run(ctx, "", c.environment(), append(args, "chassis", "power", what)...)
 	if err == nil {
 		return string(out), nil
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gosnmp/gosnmp"
@@ -239,6 +240,9 @@ func explain(err error) error {
 		if errors.Is(err, wrong) {
 			return fmt.Errorf("%w: %w", power.ErrAuth, err)
 		}
+	}
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w: no SNMP agent is there: %w", power.ErrNotFound, err)
 	}
 	if strings.Contains(err.Error(), "not authentic") { // the library has no sentinel for it
 		return fmt.Errorf("%w: %w (wrong user or passphrase?)", power.ErrAuth, err)

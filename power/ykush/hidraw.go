@@ -51,7 +51,7 @@ func (c *Controller) find() (hub, error) {
 	}
 	for _, h := range hubs {
 		if c.serial == "" || strings.EqualFold(h.serial, c.serial) {
-			if c.port > h.model.ports {
+			if c.port > h.model.ports && c.port != AllPorts {
 				return hub{}, fmt.Errorf("%w: a %s has %d port", power.ErrRefused, h.model.name, h.model.ports)
 			}
 			return h, nil
@@ -95,12 +95,8 @@ func parseUevent(uevent string) (h hub, ok bool) {
 	return h, ok
 }
 
-// exchange sends a command for the port and returns the second byte of the answer.
-func (c *Controller) exchange(ctx context.Context, action byte) (byte, error) {
-	h, err := c.find()
-	if err != nil {
-		return 0, err
-	}
+// exchange sends a command and returns the second byte of the answer.
+func (h hub) exchange(ctx context.Context, command byte) (byte, error) {
 	// Without blocking, so that a deadline ends the wait for an answer.
 	f, err := os.OpenFile(h.path, os.O_RDWR|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -112,7 +108,7 @@ func (c *Controller) exchange(ctx context.Context, action byte) (byte, error) {
 	defer f.Close()
 	stop := context.AfterFunc(ctx, func() { f.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	answer, err := talk(f, h.model.report, action|byte(c.port))
+	answer, err := talk(f, h.model.report, command)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

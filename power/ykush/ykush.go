@@ -48,6 +48,9 @@ const (
 	state = 0x20
 )
 
+// AllPorts in place of a port switches all of a hub together.
+const AllPorts = 0x0a
+
 // accepted is the first byte of an answer to a command that was understood.
 const accepted = 0x01
 
@@ -95,13 +98,13 @@ func WithRoots(sysfs, dev string) Option {
 	}
 }
 
-// New returns a Controller for the port, from 1, of the hub with the serial number
-// (such as "YK12345"; letters count whatever their case). With an empty serial number
+// New returns a Controller for the port, from 1, or [AllPorts], of the hub with the
+// serial number (such as "YK12345"; letters count whatever their case). With an empty serial number
 // there must be one hub only. Nothing is opened yet.
 func New(serial string, port int, opts ...Option) (*Controller, error) {
 	c := &Controller{serial: serial, port: port, config: config{sysfs: "/sys", dev: "/dev"}}
 	var err error
-	if port < 1 || port > 3 {
+	if (port < 1 || port > 3) && port != AllPorts {
 		err = fmt.Errorf("port %d is not from 1 to 3", port)
 	}
 	if strings.ContainsAny(serial, "/\x00\n") {
@@ -121,22 +124,29 @@ func (c *Controller) device() string {
 	if serial == "" {
 		serial = "(the only one)"
 	}
+	if c.port == AllPorts {
+		return fmt.Sprintf("YKUSH %s, all ports", serial)
+	}
 	return fmt.Sprintf("YKUSH %s port %d", serial, c.port)
 }
 
 // On switches the port on, and asks whether it did.
-func (c *Controller) On(ctx context.Context) error {
-	return c.config.switching.Switch(ctx, c.device(), true, c.set, c.state)
-}
+func (c *Controller) On(ctx context.Context) error { return c.do(ctx, true) }
 
 // Off switches the port off, as On does.
-func (c *Controller) Off(ctx context.Context) error {
-	return c.config.switching.Switch(ctx, c.device(), false, c.set, c.state)
+func (c *Controller) Off(ctx context.Context) error { return c.do(ctx, false) }
+
+func (c *Controller) do(ctx context.Context, on bool) error {
+	return c.config.switching.Switch(ctx, c.device(), on, c.set, func(ctx context.Context) (bool, error) {
+		return c.state(ctx, !on)
+	})
 }
 
-// State asks whether the port is on.
+// State asks whether the port is on, or with [AllPorts] whether one of them is.
 func (c *Controller) State(ctx context.Context) (bool, error) {
-	return power.Ask(ctx, c.config.switching, "state", c.device(), c.state)
+	return power.Ask(ctx, c.config.switching, "state", c.device(), func(ctx context.Context) (bool, error) {
+		return c.state(ctx, true)
+	})
 }
 
 func (c *Controller) set(ctx context.Context, on bool) error {
@@ -144,21 +154,46 @@ func (c *Controller) set(ctx context.Context, on bool) error {
 	if on {
 		action = up
 	}
-	_, err := c.exchange(ctx, action)
+	h, err := c.find()
+	if err != nil {
+		return err
+	}
+	port := c.port
+	if port == AllPorts && h.model.ports == 1 { // it has no command for all
+		port = 1
+	}
+	_, err = h.exchange(ctx, action|byte(port))
 	return err
 }
 
-func (c *Controller) state(ctx context.Context) (bool, error) {
-	answer, err := c.exchange(ctx, state)
+// state is on while one of the ports is (one), or while all of them are.
+func (c *Controller) state(ctx context.Context, one bool) (bool, error) {
+	h, err := c.find()
+	if err != nil {
+		return false, err
+	}
+	if c.port != AllPorts {
+		return h.state(ctx, c.port)
+	}
+	for port := 1; port <= h.model.ports; port++ {
+		if on, err := h.state(ctx, port); err != nil || on == one {
+			return on, err
+		}
+	}
+	return !one, nil
+}
+
+func (h hub) state(ctx context.Context, port int) (bool, error) {
+	answer, err := h.exchange(ctx, state|byte(port))
 	if err != nil {
 		return false, err
 	}
 	// The port, with the bit of up where it is on.
 	switch answer {
-	case byte(c.port):
+	case byte(port):
 		return false, nil
-	case byte(c.port) | up:
+	case byte(port) | up:
 		return true, nil
 	}
-	return false, fmt.Errorf("the hub answered 0x%02x to the question for the state of port %d (does another program use it?)", answer, c.port)
+	return false, fmt.Errorf("the hub answered 0x%02x to the question for the state of port %d (does another program use it?)", answer, port)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/dutflash/dutflash/power"
@@ -98,13 +99,15 @@ func (b *board) serve(size int) {
 		port := command & 0x0f
 		answer[0], answer[1] = 1, command
 		switch action := command & 0xf0; {
-		case report[0] != 0 || port < 1 || port > 3 || b.wrong:
+		case report[0] != 0 || (port < 1 || port > 3) && (port != 0xa || action == 0x20) || b.wrong:
 			answer[0] = 0xff
 		case action == 0x20:
 			answer[1] = port
 			if b.on[port] {
 				answer[1] |= 0x10
 			}
+		case !b.stuck && port == 0xa:
+			b.on = [4]bool{false, action == 0x10, action == 0x10, action == 0x10}
 		case !b.stuck:
 			b.on[port] = action == 0x10
 		}
@@ -122,10 +125,13 @@ func (b *board) port(n int) bool {
 	return b.on[n]
 }
 
+// set changes the hub. An answer that nobody waited for is dropped, as hidraw does
+// when the device is closed, and a pty does not.
 func (b *board) set(f func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f()
+	unix.IoctlSetInt(int(b.tty.Fd()), unix.TCFLSH, unix.TCIFLUSH)
 }
 
 func TestModels(t *testing.T) {
@@ -159,6 +165,31 @@ func TestModels(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestAllPorts: a hub whose ports feed one board together.
+func TestAllPorts(t *testing.T) {
+	for product, last := range map[string]int{"F2F7": 3, "F0CD": 1} {
+		m := newMachine(t)
+		b := m.plug("hidraw1", product, "YK1", 64)
+		c, err := ykush.New("YK1", ykush.AllPorts, m.opts(power.Switching{Tries: 1, Timeout: 10 * time.Second})...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []bool{true, false} {
+			do := c.Off
+			if want {
+				do = c.On
+			}
+			if err := do(t.Context()); err != nil || b.port(1) != want || b.port(last) != want {
+				t.Errorf("%s: %v; the ports are %v and %v, want %v", product, err, b.port(1), b.port(last), want)
+			}
+		}
+		b.set(func() { b.on[last] = true })
+		if on, err := c.State(t.Context()); err != nil || !on {
+			t.Errorf("%s: state %v, %v while a port is on", product, on, err)
+		}
 	}
 }
 

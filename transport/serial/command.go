@@ -15,7 +15,7 @@ import (
 type command struct {
 	io.Reader
 	io.WriteCloser
-	cmd  *exec.Cmd
+	kill func() // all that it started
 	wait func() error
 }
 
@@ -27,6 +27,7 @@ func openCommand(line string) (io.ReadWriteCloser, error) {
 		return nil, fmt.Errorf("%w: want exec:COMMAND", ErrURL)
 	}
 	cmd := exec.Command(words[0], words[1:]...)
+	kill := ownSession(cmd)
 	cmd.WaitDelay = time.Second
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -42,7 +43,11 @@ func openCommand(line string) (io.ReadWriteCloser, error) {
 		}
 		return nil, err
 	}
-	c := &command{Reader: r, WriteCloser: in, cmd: cmd, wait: sync.OnceValue(cmd.Wait)}
+	c := &command{Reader: r, WriteCloser: in, kill: kill, wait: sync.OnceValue(func() error {
+		err := cmd.Wait()
+		kill() // what it left behind; at once, before its number belongs to others
+		return err
+	})}
 	// The reader sees the end of the process as the end of the console.
 	go func() {
 		err := c.wait()
@@ -84,12 +89,13 @@ func (l *lastWords) line() string {
 	}, text)
 }
 
-// Close ends the process: by the end of its input, and by force a second later.
+// Close ends the process: by the end of its input, and by force a second later. What
+// it started and left behind ends, too.
 func (c *command) Close() error {
 	c.WriteCloser.Close()
 	r, _ := c.Reader.(*io.PipeReader)
 	r.CloseWithError(io.EOF)
-	kill := time.AfterFunc(time.Second, func() { c.cmd.Process.Kill() })
+	kill := time.AfterFunc(time.Second, c.kill)
 	defer kill.Stop()
 	c.wait() // how a process ends that is told to is of no interest
 	return nil

@@ -9,9 +9,12 @@ import (
 	"runtime"
 )
 
-func setFlow(_ io.Closer, flow string) error {
-	if flow == "" || flow == "none" {
-		return nil
+func setLine(_ io.Closer, flow string, keep bool) error {
+	if flow != "" && flow != "none" {
+		return fmt.Errorf("%w: flow=%s is for Linux only, not for %s", errors.ErrUnsupported, flow, runtime.GOOS)
 	}
-	return fmt.Errorf("%w: flow=%s is for Linux only, not for %s", errors.ErrUnsupported, flow, runtime.GOOS)
+	if keep {
+		return fmt.Errorf("%w: hupcl=off is for Linux only, not for %s", errors.ErrUnsupported, runtime.GOOS)
+	}
+	return nil
 }

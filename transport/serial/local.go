@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,60 +17,111 @@ import (
 	"go.bug.st/serial"
 )
 
+// localPort is what a URL says about a port of this machine.
+type localPort struct {
+	path   string
+	mode   *serial.Mode
+	flow   string // "" is not asked for
+	keep   bool   // do not let go of DTR and RTS when the port is closed
+	reopen time.Duration
+}
+
 // openLocal opens a port of this machine.
 func openLocal(ref string) (io.ReadWriteCloser, error) {
-	path, query, _ := strings.Cut(ref, "?")
-	mode, flow, reopen, err := parseLocal(query)
+	l, err := parseLocal(ref)
 	if err != nil {
 		return nil, err
 	}
-	open := func() (io.ReadWriteCloser, error) { return openPort(path, mode, flow) }
-	if reopen == 0 {
-		return open()
+	if l.reopen == 0 {
+		return l.open()
 	}
-	return openReopening(reopen, open)
+	return openReopening(l.reopen, l.open)
 }
 
 // parseLocal reads what a local port has beside its line settings.
-func parseLocal(query string) (mode *serial.Mode, flow string, reopen time.Duration, err error) {
+func parseLocal(ref string) (l localPort, err error) {
+	path, query, _ := strings.Cut(ref, "?")
+	l.path = path
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return nil, "", 0, fmt.Errorf("%w: %w", ErrURL, err)
+		return l, fmt.Errorf("%w: %w", ErrURL, err)
 	}
-	if text := values.Get("reopen"); text != "" {
-		if reopen, err = time.ParseDuration(text); err != nil || reopen <= 0 {
-			return nil, "", 0, fmt.Errorf("%w: reopen=%s is no positive time such as 30s", ErrURL, text)
+	for _, own := range []struct {
+		key string
+		set func(value string) error
+	}{
+		{"reopen", func(text string) (err error) {
+			if l.reopen, err = time.ParseDuration(text); err != nil || l.reopen <= 0 {
+				return fmt.Errorf("reopen=%s is no positive time such as 30s", text)
+			}
+			return nil
+		}},
+		{"flow", func(text string) error {
+			l.flow = text
+			if !slices.Contains([]string{"none", "rtscts", "xonxoff"}, text) {
+				return fmt.Errorf("flow=%s is none of none, rtscts and xonxoff", text)
+			}
+			return nil
+		}},
+		{"hupcl", func(text string) error {
+			hang, err := choice("hupcl", text, lines)
+			l.keep = !hang
+			return err
+		}},
+	} {
+		if !values.Has(own.key) {
+			continue
 		}
-		values.Del("reopen")
-	}
-	if values.Has("flow") {
-		flow = values.Get("flow")
-		if !slices.Contains([]string{"none", "rtscts", "xonxoff"}, flow) || len(values["flow"]) > 1 {
-			return nil, "", 0, fmt.Errorf("%w: flow=%s is none of none, rtscts and xonxoff", ErrURL, flow)
+		if n := len(values[own.key]); n > 1 {
+			return l, fmt.Errorf("%w: %s is given %d times", ErrURL, own.key, n)
 		}
-		values.Del("flow")
+		if err := own.set(values.Get(own.key)); err != nil {
+			return l, fmt.Errorf("%w: %w", ErrURL, err)
+		}
+		values.Del(own.key)
 	}
-	mode, err = parseMode(values.Encode())
-	return mode, flow, reopen, err
+	l.mode, err = parseMode(values.Encode())
+	return l, err
 }
 
-func openPort(path string, mode *serial.Mode, flow string) (io.ReadWriteCloser, error) {
-	lock, err := lockPort(path)
+func (l localPort) open() (io.ReadWriteCloser, error) {
+	lock, err := lockPort(l.path)
 	var p serial.Port
 	if err == nil {
-		if p, err = serial.Open(path, mode); err != nil {
+		if p, err = serial.Open(l.path, l.mode); err != nil {
 			err = errors.Join(openError(err), lock.Close())
-		} else if err = setFlow(lock, flow); err != nil {
+		} else if err = setLine(lock, l.flow, l.keep); err != nil {
 			err = errors.Join(err, p.Close(), lock.Close())
 		}
 	}
-	if errors.Is(err, ErrBusy) {
-		err = fmt.Errorf("%w%s", err, holder(path))
+	switch {
+	case errors.Is(err, ErrBusy):
+		err = fmt.Errorf("%w%s", err, holder(l.path))
+	case errors.Is(err, fs.ErrNotExist):
+		err = fmt.Errorf("%w%s", err, others(l.path))
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &locked{Port: p, lock: lock, mode: *mode}, nil
+	return &locked{Port: p, lock: lock, mode: *l.mode}, nil
+}
+
+// others says which ports there are in place of one below /dev/serial, whose names say
+// what is plugged in.
+func others(path string) string {
+	dir := filepath.Dir(path)
+	if filepath.Dir(dir) != "/dev/serial" {
+		return ""
+	}
+	entries, _ := os.ReadDir(dir) // none is an answer, too
+	if len(entries) == 0 {
+		return " (no USB serial adapter is plugged in)"
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return fmt.Sprintf(" (plugged in: %s)", strings.Join(names, ", "))
 }
 
 // locked is a port with its lock.
@@ -134,7 +187,7 @@ func set(mode *serial.Mode, key, value string) (err error) {
 		}
 		*line, err = choice(key, value, lines)
 	default:
-		err = fmt.Errorf("unknown setting %q (known: baud, data, parity, stop, dtr, rts; for a local port also flow and reopen)", key)
+		err = fmt.Errorf("unknown setting %q (known: baud, data, parity, stop, dtr, rts; for a local port also flow, hupcl and reopen)", key)
 	}
 	return err
 }

@@ -4,10 +4,8 @@ package serial
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/creack/pty"
@@ -25,9 +23,6 @@ type pseudo struct {
 
 // openPTY makes a pty and a link to its other end at the path.
 func openPTY(path string) (io.ReadWriteCloser, error) {
-	if !strings.HasPrefix(path, "/") {
-		return nil, fmt.Errorf("%w: want pty:/PATH, where the link to the other end is made", ErrURL)
-	}
 	blocking, slave, err := pty.Open()
 	if err != nil {
 		return nil, err

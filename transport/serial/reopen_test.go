@@ -130,6 +130,35 @@ func TestReopenGivesUp(t *testing.T) {
 	}
 }
 
+// TestHangUp: the line is told whether to let go of DTR and RTS when it is closed.
+func TestHangUp(t *testing.T) {
+	deadline(t)
+	for query, want := range map[string]uint32{"": unix.HUPCL, "?hupcl=on": unix.HUPCL, "?hupcl=off": 0, "?hupcl=off&flow=rtscts": 0} {
+		board, tty, err := pty.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tio, err := unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tio.Cflag |= unix.HUPCL // as serial drivers have it
+		if err := unix.IoctlSetTermios(int(tty.Fd()), unix.TCSETS, tio); err != nil {
+			t.Fatal(err)
+		}
+		p, err := serial.Open(t.Context(), tty.Name()+query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tio, err = unix.IoctlGetTermios(int(tty.Fd()), unix.TCGETS); err != nil || tio.Cflag&unix.HUPCL != want {
+			t.Errorf("%q: HUPCL is %o, %v; want %o", query, tio.Cflag&unix.HUPCL, err, want)
+		}
+		p.Close()
+		tty.Close()
+		board.Close()
+	}
+}
+
 // TestFlow: the line has the flow control that the URL asks for.
 func TestFlow(t *testing.T) {
 	deadline(t)

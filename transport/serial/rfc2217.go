@@ -42,8 +42,7 @@ type lineSetting struct {
 // openRFC2217 opens rfc2217://HOST:PORT?baud=... and returns when the server has
 // said that the line is set.
 func openRFC2217(ctx context.Context, rest string) (_ io.ReadWriteCloser, err error) {
-	address, query, _ := strings.Cut(rest, "?")
-	mode, err := parseMode(query)
+	address, mode, err := parseRFC2217(rest)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +69,14 @@ func openRFC2217(ctx context.Context, rest string) (_ io.ReadWriteCloser, err er
 		return nil, err
 	}
 	return newComPort(t), nil
+}
+
+func parseRFC2217(rest string) (where string, mode *serial.Mode, err error) {
+	where, query, _ := strings.Cut(rest, "?")
+	if mode, err = parseMode(query); err == nil {
+		_, err = address("rfc2217", where)
+	}
+	return where, mode, err
 }
 
 // setLine sends the settings and waits for the answers. Data that comes meanwhile

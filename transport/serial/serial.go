@@ -14,9 +14,13 @@
 // parameters: baud (default 115200),
 // data (5 to 8, default 8), parity (none, odd, even, mark, space; default none),
 // stop (1, 1.5, 2; default 1), dtr and rts (on, off; how the lines stand while
-// the port is opened; the default is what the driver does, which is on; it is set
-// behind the opening with rfc2217). A server that does not set its line as asked
-// is [ErrRFC2217].
+// the port is open; the default is what the driver does, which is on). Linux raises
+// both when a port is opened, and a server of rfc2217 may, so that off follows a
+// short pulse. A server that does not set its line as asked is [ErrRFC2217].
+//
+// A local port has hupcl, too (on, off; default what is set, mostly on; off on Linux
+// only): with off, DTR and RTS stay as they are when the port is closed, for a board
+// that their change resets.
 //
 // A local port has flow, too (none, rtscts, xonxoff; default none, on Linux only): with
 // rtscts the port waits for the board's CTS, with xonxoff for its XON, and Ctrl-S and
@@ -29,8 +33,11 @@
 // A local port is locked (flock, and TIOCEXCL), and one that is held by another
 // program is [ErrBusy], on Linux with that program's name.
 //
-// The command of exec that fails ends the console with an error that has its exit
-// status and the last line of its standard error.
+// The command of exec is split at blanks; one that needs quotes goes into a script.
+// On Unix it has a session of its own: Ctrl-C at the terminal does not reach it, Close
+// ends all that it started, and it cannot ask for a password there (keys and agents
+// serve). One that fails ends the console with an error that has its exit status and
+// the last line of its standard error.
 //
 // The baud rate of a local port and of one behind rfc2217 can be changed while it is
 // open: see [BaudRater].
@@ -92,33 +99,98 @@ func Open(ctx context.Context, url string) (io.ReadWriteCloser, error) {
 	return p, nil
 }
 
-func open(ctx context.Context, url string) (io.ReadWriteCloser, error) {
-	scheme, rest, found := strings.Cut(url, ":")
-	switch {
-	case url == "":
-		return nil, fmt.Errorf("%w: it is empty", ErrURL)
-	case !found || strings.ContainsAny(scheme, `/\?`):
-		return openLocal(url)
-	case scheme == "tcp":
-		return dial(ctx, "tcp", rest)
-	case scheme == "telnet":
-		return openTelnet(ctx, rest)
-	case scheme == "rfc2217":
-		return openRFC2217(ctx, rest)
-	case scheme == "unix":
-		return dial(ctx, "unix", rest)
-	case scheme == "pty":
-		return openPTY(rest)
-	case scheme == "exec":
-		return openCommand(rest)
+// Check returns the error that Open would return for the text of a URL alone, an
+// [*Error] that wraps [ErrURL] or [ErrScheme]. It touches nothing.
+func Check(url string) error {
+	kind, rest := split(url)
+	var err error
+	switch kind {
+	case "":
+		if url == "" {
+			err = fmt.Errorf("%w: it is empty", ErrURL)
+		} else {
+			_, err = parseLocal(url)
+		}
+	case "tcp", "telnet", "unix":
+		_, err = address(kind, rest)
+	case "rfc2217":
+		_, _, err = parseRFC2217(rest)
+	case "pty":
+		err = checkPTY(rest)
+	case "exec":
+		if strings.TrimSpace(rest) == "" {
+			err = fmt.Errorf("%w: want exec:COMMAND", ErrURL)
+		}
+	default:
+		err = fmt.Errorf("%w: %q (known: a device path, tcp, telnet, rfc2217, unix, exec, pty)", ErrScheme, kind)
 	}
-	return nil, fmt.Errorf("%w: %q (known: a device path, tcp, telnet, rfc2217, unix, exec, pty)", ErrScheme, scheme)
+	if err != nil {
+		return &Error{Op: "open", URL: url, Err: err}
+	}
+	return nil
+}
+
+// split takes the scheme off a URL; a local port has none.
+func split(url string) (scheme, rest string) {
+	scheme, rest, found := strings.Cut(url, ":")
+	if !found || strings.ContainsAny(scheme, `/\?`) {
+		return "", url
+	}
+	return scheme, rest
+}
+
+func open(ctx context.Context, url string) (io.ReadWriteCloser, error) {
+	if err := Check(url); err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	scheme, rest := split(url)
+	switch scheme {
+	case "telnet":
+		return openTelnet(ctx, rest)
+	case "rfc2217":
+		return openRFC2217(ctx, rest)
+	case "pty":
+		return openPTY(rest)
+	case "exec":
+		return openCommand(rest)
+	case "":
+		return openLocal(url)
+	}
+	return dial(ctx, scheme, rest)
+}
+
+// address takes the slashes off, and refuses line settings where nobody would set
+// them.
+func address(scheme, rest string) (string, error) {
+	address, ok := strings.CutPrefix(rest, "//")
+	if !ok || address == "" {
+		return "", fmt.Errorf("%w: want %s://ADDRESS", ErrURL, scheme)
+	}
+	if scheme == "unix" {
+		return address, nil
+	}
+	if strings.ContainsAny(address, "?/@ ") {
+		return "", fmt.Errorf("%w: want %s://HOST:PORT and no more (line settings are for local ports and rfc2217)", ErrURL, scheme)
+	}
+	if scheme == "tcp" {
+		if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+			return "", fmt.Errorf("%w: want tcp://HOST:PORT", ErrURL)
+		}
+	}
+	return address, nil
+}
+
+func checkPTY(path string) error {
+	if !strings.HasPrefix(path, "/") {
+		return fmt.Errorf("%w: want pty:/PATH, where the link to the other end is made", ErrURL)
+	}
+	return nil
 }
 
 func dial(ctx context.Context, network, rest string) (io.ReadWriteCloser, error) {
-	address, ok := strings.CutPrefix(rest, "//")
-	if !ok || address == "" {
-		return nil, fmt.Errorf("%w: want %s://ADDRESS", ErrURL, network)
+	address, err := address(network, rest)
+	if err != nil {
+		return nil, err
 	}
 	var d net.Dialer
 	return d.DialContext(ctx, network, address)

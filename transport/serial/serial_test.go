@@ -102,6 +102,23 @@ func TestCommandThatFails(t *testing.T) {
 	}
 }
 
+func TestCheck(t *testing.T) {
+	for _, url := range []string{"/dev/ttyUSB0", "COM3", "/dev/ttyUSB0?baud=9600&flow=rtscts&reopen=5s&dtr=off&rts=on&hupcl=off", "tcp://[::1]:4001", "telnet://rack7",
+		"telnet://rack7:4001", "rfc2217://rack7:4003?baud=9600&parity=odd", "unix:///run/x?y", "exec:ssh lab picocom", "pty:/run/dut1"} {
+		if err := serial.Check(url); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestMissingAdapter: at two in the morning one wants to know what is plugged in.
+func TestMissingAdapter(t *testing.T) {
+	_, err := serial.Open(t.Context(), "/dev/serial/by-id/usb-FTDI_none-if00-port0?baud=9600")
+	if !errors.Is(err, serial.ErrNotFound) || runtime.GOOS == "linux" && !strings.Contains(err.Error(), "plugged in") {
+		t.Errorf("got %v, want ErrNotFound with what is plugged in", err)
+	}
+}
+
 // TestOpenLocal opens a pty's terminal as a serial port.
 func TestOpenLocal(t *testing.T) {
 	deadline(t)
@@ -195,12 +212,32 @@ func TestOpenRefuses(t *testing.T) {
 		{"/dev/null?flow=none&flow=rtscts", serial.ErrURL},
 		{"rfc2217://rack7:4001?flow=rtscts", serial.ErrURL},
 		{"/dev/null?baud=9600&baud=1200", serial.ErrURL},
+		{"/dev/null?hupcl=maybe", serial.ErrURL},
+		{"/dev/null?dtr=high", serial.ErrURL},
+		{"/dev/null?data=9", serial.ErrURL},
+		{"/dev/null?stop=3", serial.ErrURL},
+		{"/dev/null?reopen=-1s", serial.ErrURL},
+		{"/dev/null?reopen=1s&reopen=2s", serial.ErrURL},
+		{"/dev/null?baud=%zz", serial.ErrURL},
+		{"tcp://rack7", serial.ErrURL},
+		{"tcp://rack7:4001?baud=9600", serial.ErrURL},
+		{"telnet://rack7:4001?baud=9600", serial.ErrURL},
+		{"telnet://", serial.ErrURL},
+		{"rfc2217://", serial.ErrURL},
+		{"rfc2217://rack7:4003?baud=0", serial.ErrURL},
+		{"rfc2217://rack7:4003?reopen=5s", serial.ErrURL},
+		{"pty:relative", serial.ErrURL},
 	} {
 		t.Run(tc.url, func(t *testing.T) {
 			_, err := serial.Open(t.Context(), tc.url)
 			var typed *serial.Error
 			if !errors.Is(err, tc.is) || !errors.As(err, &typed) {
 				t.Errorf("got %v, want a *serial.Error that wraps %v", err, tc.is)
+			}
+			// What the text alone tells is told without opening.
+			checked, malformed := serial.Check(tc.url), errors.Is(tc.is, serial.ErrURL) || errors.Is(tc.is, serial.ErrScheme)
+			if errors.Is(checked, tc.is) != malformed || (checked == nil) == malformed {
+				t.Errorf("Check: %v", checked)
 			}
 		})
 	}

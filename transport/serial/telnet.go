@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -56,9 +54,9 @@ type telnet struct {
 // dialTelnet opens telnet://HOST:PORT. options are those that we offer beside
 // binary transmission.
 func dialTelnet(ctx context.Context, scheme, rest string, options ...byte) (*telnet, error) {
-	address, ok := strings.CutPrefix(rest, "//")
-	if !ok || address == "" {
-		return nil, fmt.Errorf("%w: want %s://HOST:PORT", ErrURL, scheme)
+	address, err := address(scheme, rest)
+	if err != nil {
+		return nil, err
 	}
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		address = net.JoinHostPort(address, "23")

@@ -23,7 +23,7 @@ const forever = "DUTFLASH_TEST_FOREVER"
 
 func TestMain(m *testing.M) {
 	if script := os.Getenv(forever); script != "" {
-		out, err := process.Run(context.Background(), nil, "sh", "-c", script)
+		out, err := process.Run(context.Background(), "", nil, "sh", "-c", script)
 		fmt.Printf("%s%v\n", out, err)
 		os.Exit(1)
 	}
@@ -76,7 +76,7 @@ func TestCancelKillsAllOfIt(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
-		_, err := process.Run(ctx, nil, "sh", "-c", script)
+		_, err := process.Run(ctx, "", nil, "sh", "-c", script)
 		ended <- err
 	}()
 	gone := up()
@@ -118,19 +118,19 @@ func TestRun(t *testing.T) {
 		{name: "words stay words", script: `echo "a  b" '$HOME'`, out: "a  b $HOME\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			out, err := process.Run(t.Context(), tc.env, "sh", "-c", tc.script)
+			out, err := process.Run(t.Context(), "", tc.env, "sh", "-c", tc.script)
 			if string(out) != tc.out || err == nil != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
 				t.Errorf("got %q, %v, want %q, %q", out, err, tc.out, tc.err)
 			}
 		})
 	}
 	// What it says apart from that is the shell's.
-	if _, err := process.Run(t.Context(), nil, "sh", "-c", "kill -TERM $$"); err == nil || !strings.Contains(err.Error(), "exit status 143") {
+	if _, err := process.Run(t.Context(), "", nil, "sh", "-c", "kill -TERM $$"); err == nil || !strings.Contains(err.Error(), "exit status 143") {
 		t.Errorf("killed by SIGTERM: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := process.Run(ctx, nil, "sh", "-c", "true"); err == nil {
+	if _, err := process.Run(ctx, "", nil, "sh", "-c", "true"); err == nil {
 		t.Error("it ran after the end of the context")
 	}
 }
@@ -139,7 +139,7 @@ func TestRun(t *testing.T) {
 func TestBackgroundStays(t *testing.T) {
 	script, up := held(t)
 	script = fmt.Sprintf("(%s) >/dev/null 2>&1 & echo $!", strings.TrimSuffix(script, "; wait")+"; echo $! >&9; wait")
-	out, err := process.Run(t.Context(), nil, "sh", "-c", script)
+	out, err := process.Run(t.Context(), "", nil, "sh", "-c", script)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,9 +3,9 @@ package fields
 import "strings"
 
 // closest returns the known name that differs least from name, or "" if all differ
-// by more than a slip of the finger.
+// by more than a slip of the finger, which does not grow with long names.
 func closest(name string, known []string) string {
-	best, least := "", len(name)/3+2
+	best, least := "", min(len(name)/3+2, 6)
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least {
 			best, least = k, d

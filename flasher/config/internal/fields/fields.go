@@ -43,15 +43,22 @@ func At(n *yaml.Node, path string, err error) *Problem {
 // tags of a struct; unknown and repeated ones are problems. All problems are
 // returned, joined.
 func Decode(n *yaml.Node, path string, into any) error {
-	return errors.Join(decode(n, path, reflect.ValueOf(into).Elem())...)
+	return errors.Join(decoder{}.decode(n, path, reflect.ValueOf(into).Elem())...)
 }
+
+// DecodeLiteral is Decode for a text that knows no environment variables.
+func DecodeLiteral(n *yaml.Node, path string, into any) error {
+	return errors.Join(decoder{literal: true}.decode(n, path, reflect.ValueOf(into).Elem())...)
+}
+
+type decoder struct{ literal bool }
 
 var (
 	nodeType = reflect.TypeFor[yaml.Node]()
 	textType = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-func decode(n *yaml.Node, path string, v reflect.Value) []error {
+func (d decoder) decode(n *yaml.Node, path string, v reflect.Value) []error {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
@@ -61,15 +68,18 @@ func decode(n *yaml.Node, path string, v reflect.Value) []error {
 		return nil
 	case v.Kind() == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		return decode(n, path, v.Elem())
+		return d.decode(n, path, v.Elem())
 	case v.Kind() == reflect.Struct && !v.Addr().Type().Implements(textType):
-		return decodeStruct(n, path, v)
+		return d.decodeStruct(n, path, v)
 	case v.Kind() == reflect.Map:
-		return decodeMap(n, path, v)
+		return d.decodeMap(n, path, v)
 	}
-	expanded, err := expand(n)
-	if err != nil {
-		return []error{At(n, path, err)}
+	expanded := n
+	if !d.literal {
+		var err error
+		if expanded, err = expand(n); err != nil {
+			return []error{At(n, path, err)}
+		}
 	}
 	if err := expanded.Decode(v.Addr().Interface()); err != nil {
 		if expanded != n { // what a variable holds may be a secret
@@ -93,38 +103,41 @@ func plain(err error) error {
 	return errors.New(text)
 }
 
-func decodeStruct(n *yaml.Node, path string, v reflect.Value) []error {
+func (d decoder) decodeStruct(n *yaml.Node, path string, v reflect.Value) []error {
 	pairs, errs := Pairs(n, path)
 	for _, p := range pairs {
-		i, known := field(v.Type(), p.Key)
-		if i < 0 {
+		index, known := field(v.Type(), p.Key)
+		if index == nil {
 			errs = append(errs, At(p.KeyNode, p.Path, Unknown("key", p.Key, known)))
 			continue
 		}
-		errs = append(errs, decode(p.Value, p.Path, v.Field(i))...)
+		errs = append(errs, d.decode(p.Value, p.Path, v.FieldByIndex(index))...)
 	}
 	return errs
 }
 
-// field finds the field of a struct that has a YAML key, or -1, and all keys.
-func field(t reflect.Type, key string) (index int, known []string) {
-	index = -1
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+// field finds the field of a struct that has a YAML key, or nil, and all keys. Those
+// of an embedded struct are the struct's own.
+func field(t reflect.Type, key string) (index []int, known []string) {
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if f.Anonymous || name == "" {
+			continue
+		}
 		if name == key {
-			index = i
+			index = f.Index
 		}
 		known = append(known, name)
 	}
 	return index, known
 }
 
-func decodeMap(n *yaml.Node, path string, v reflect.Value) []error {
+func (d decoder) decodeMap(n *yaml.Node, path string, v reflect.Value) []error {
 	pairs, errs := Pairs(n, path)
 	v.Set(reflect.MakeMap(v.Type()))
 	for _, p := range pairs {
 		value := reflect.New(v.Type().Elem()).Elem()
-		errs = append(errs, decode(p.Value, p.Path, value)...)
+		errs = append(errs, d.decode(p.Value, p.Path, value)...)
 		v.SetMapIndex(reflect.ValueOf(p.Key), value)
 	}
 	return errs
@@ -137,9 +150,19 @@ type Pair struct {
 	Path           string
 }
 
-// Pairs returns the entries of a mapping in their order. A node that is none, and
-// keys that come twice, are problems. A node that is empty has no entries.
+// Pairs returns the entries of a mapping in their order, and behind them those that
+// it merges (<<: *anchor) and does not have itself. A node that is none, and keys that
+// come twice, are problems. A node that is empty has no entries.
 func Pairs(n *yaml.Node, path string) (pairs []Pair, errs []error) {
+	left := maxMerges
+	return mergedPairs(n, path, nil, &left)
+}
+
+// maxMerges is how many mappings one may merge, those that they merge included.
+const maxMerges = 1000
+
+// mergedPairs is Pairs for a mapping that the others merge.
+func mergedPairs(n *yaml.Node, path string, others []*yaml.Node, left *int) (pairs []Pair, errs []error) {
 	if n.Kind == yaml.AliasNode {
 		n = n.Alias
 	}
@@ -149,9 +172,21 @@ func Pairs(n *yaml.Node, path string) (pairs []Pair, errs []error) {
 	if n.Kind != yaml.MappingNode {
 		return nil, []error{At(n, path, errors.New("must be a mapping of keys to values"))}
 	}
+	if slices.Contains(others, n) {
+		return nil, []error{At(n, path, errors.New("it merges itself"))}
+	}
 	lines := map[string]int{}
+	var merged []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
+		if k.Tag == "!!merge" {
+			if v.Kind == yaml.SequenceNode {
+				merged = append(merged, v.Content...)
+			} else {
+				merged = append(merged, v)
+			}
+			continue
+		}
 		p := Pair{k.Value, k, v, k.Value}
 		if path != "" {
 			p.Path = path + "." + k.Value
@@ -163,7 +198,32 @@ func Pairs(n *yaml.Node, path string) (pairs []Pair, errs []error) {
 		lines[k.Value] = k.Line
 		pairs = append(pairs, p)
 	}
+	for _, m := range merged {
+		if *left--; *left < 0 {
+			return pairs, append(errs, At(n, path, fmt.Errorf("it merges more than %d mappings", maxMerges)))
+		}
+		more, problems := mergedPairs(m, path, append(others, n), left)
+		errs = append(errs, problems...)
+		for _, p := range more {
+			if lines[p.Key] == 0 {
+				lines[p.Key] = p.KeyNode.Line
+				pairs = append(pairs, p)
+			}
+		}
+	}
 	return pairs, errs
+}
+
+// Find returns the value that a mapping has for a key, and the path to it, or else
+// what p stands for.
+func Find(p Pair, key string) (at *yaml.Node, path string) {
+	pairs, _ := Pairs(p.Value, p.Path) // its problems are told elsewhere
+	for _, q := range pairs {
+		if q.Key == key {
+			return q.Value, q.Path
+		}
+	}
+	return p.KeyNode, p.Path
 }
 
 // Unknown is the error for a name that is not among the known ones.

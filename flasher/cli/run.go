@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dutflash/dutflash/power"
+)
+
+// Run is what the main function of a program does with a tree: it runs the command
+// line of the process, prints an error on standard error behind the tree's name, and
+// returns the exit code. Ctrl-C, SIGTERM, and the end of the terminal (SIGHUP) stop a
+// command cleanly, once, and leave the board off; a second one ends the process at
+// once, with the board as it is then.
+func Run(root *cobra.Command) (exitCode int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	// The channel keeps a second signal that comes right behind the first.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	go func() {
+		select {
+		case <-signals:
+		case <-ctx.Done():
+			return
+		}
+		cancel()
+		<-signals
+		fmt.Fprintf(os.Stderr, "%s: interrupted twice: the board may have been left on\n", root.Name())
+		os.Exit(exitInterrupted)
+	}()
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", root.Name(), message(err))
+	}
+	return ExitCode(err)
+}
+
+// message is what a person reads of an error. Somebody who interrupts a flash knows
+// why it ended, and needs no lines of the console; a switch that failed then is told.
+// One that fails to switch the board off at the start and again at the end says the
+// same twice.
+func message(err error) string {
+	text := err.Error()
+	switched := errors.As(err, new(*power.Error))
+	if ExitCode(err) == exitInterrupted && !switched {
+		text, _, _ = strings.Cut(text, "\n")
+		return "interrupted: " + strings.TrimSuffix(text, "; last console lines:")
+	}
+	first, rest, _ := strings.Cut(text, "\n")
+	if i := strings.Index(first, ": power off"); switched && i >= 0 && strings.HasSuffix(rest, first[i:]) && !strings.Contains(rest, "\n") {
+		return first + "; the board may be on"
+	}
+	return text
+}
