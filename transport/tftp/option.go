@@ -73,7 +73,8 @@ func WithTimeout(d time.Duration) Option {
 }
 
 // WithRetries sets how many times in a row, without an answer, something is
-// sent again after the longest wait has been reached, 1 to 100. Default 5.
+// sent again after the longest wait has been reached, 1 to 100. Default 15, as a client
+// that lost an answer may be silent for long: U-Boot for 5 s at a time.
 func WithRetries(n int) Option {
 	return func(c *config) error {
 		if n < 1 || n > 100 {

@@ -162,7 +162,7 @@ func (t *transfer) sendPlain() error {
 func (t *transfer) watch(c *pinConn, result <-chan error) (err error, finished bool) {
 	timer := time.NewTimer(t.timing.wait())
 	defer timer.Stop()
-	again := false
+	again, last := false, uint16(0) // the block acknowledged last
 	for {
 		select {
 		case err := <-result:
@@ -173,6 +173,10 @@ func (t *transfer) watch(c *pinConn, result <-chan error) (err error, finished b
 			again = false
 			timer.Reset(t.timing.wait())
 		case <-timer.C:
+			if len(t.in) > 0 { // an answer came in time: it is this goroutine that is late
+				timer.Reset(0)
+				continue
+			}
 			p := c.pending()
 			if p == nil { // pin/tftp is reading the file
 				timer.Reset(t.timing.wait())
@@ -195,18 +199,29 @@ func (t *transfer) watch(c *pinConn, result <-chan error) (err error, finished b
 			if binary.BigEndian.Uint16(p) == opERROR {
 				return refusal(p), false
 			}
-			acked, at := c.take(binary.BigEndian.Uint16(p[2:]))
+			block := binary.BigEndian.Uint16(p[2:])
+			acked, at := c.take(block)
 			if acked == nil {
+				if block == last {
+					t.timing.echoed()
+				}
 				continue
 			}
-			if !again {
-				t.timing.sample(time.Since(at))
-			}
-			n := int64(0)
-			if binary.BigEndian.Uint16(acked) == opDATA {
+			took, n := time.Since(at), int64(0)
+			data := binary.BigEndian.Uint16(acked) == opDATA
+			if data {
 				n = int64(len(acked) - 4)
 			}
 			t.progress(n)
+			switch {
+			case again:
+				t.timing.doubtful(took)
+			case data:
+				t.timing.sample(took)
+			default:
+				t.timing.options(took)
+			}
+			last = block
 			c.in <- p
 		}
 	}

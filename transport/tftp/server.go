@@ -49,7 +49,7 @@ func New(opts ...Option) (*Server, error) {
 		c.timeout = time.Second
 	}
 	if c.retries == 0 {
-		c.retries = 5
+		c.retries = 15 // three times what U-Boot waits before it says something again
 	}
 	if c.maxTransfers == 0 {
 		c.maxTransfers = 64
@@ -338,6 +338,9 @@ func (s *Server) localAddr() net.Addr { return s.packetConn().LocalAddr() }
 func (s *Server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return
+	}
 	s.closed = true
 	for _, t := range s.active {
 		t.cancel(errClosed)

@@ -2,10 +2,19 @@ package tftp
 
 import "time"
 
-// minRTO is short enough to make the loss of a window's last block, or of its
-// acknowledgement, cheap: nobody tells of those. A host or a board that is busy for
-// longer gets one block twice, which does no harm.
-const minRTO = 2 * time.Millisecond
+const (
+	// slack is how much later than expected an answer may be at least, however
+	// even the answers were so far (G in RFC 6298). It is short, to make the loss
+	// of a window's last block, or of its acknowledgement, cheap: nobody tells of
+	// those, and what is sent again first is one block.
+	slack = time.Millisecond
+	// firstData is the least wait for the first block's answer: the options are
+	// answered by a board that has nothing to store yet.
+	firstData = 50 * time.Millisecond
+	// doubts is how many answers in a row may leave open what they answer, before
+	// the board is taken for slow.
+	doubts = 4
+)
 
 // timing chooses when to send again, after RFC 6298: from measured round trips,
 // doubled for each silence in a row, never above the longest wait.
@@ -16,25 +25,54 @@ type timing struct {
 	srtt, rttvar time.Duration
 	shift        int // doublings since the last answer
 	atLongest    int // silences in a row at the longest wait
+	doubt        time.Duration
+	doubted      int
 }
 
 func (t *timing) wait() time.Duration {
 	if t.srtt == 0 {
 		return min(t.first<<min(t.shift, 20), t.longest)
 	}
-	return min(max(t.srtt+4*t.rttvar, minRTO)<<min(t.shift, 20), t.longest)
+	return min((t.srtt+max(4*t.rttvar, slack))<<min(t.shift, 20), t.longest)
 }
 
-// sample takes the round trip of a packet that was sent once (Karn).
+// options takes the round trip of the options, which were sent once.
+func (t *timing) options(rtt time.Duration) {
+	t.first = min(t.first, max(firstData, 4*rtt))
+	t.shift = 0
+}
+
+// sample takes the round trip of data that was sent once (Karn).
 func (t *timing) sample(rtt time.Duration) {
 	rtt = max(rtt, time.Microsecond)
-	t.shift = 0
+	t.shift, t.doubt, t.doubted = 0, 0, 0
 	if t.srtt == 0 {
 		t.srtt, t.rttvar = rtt, rtt/2
 		return
 	}
 	t.rttvar += ((t.srtt - rtt).Abs() - t.rttvar) / 4
 	t.srtt += (rtt - t.srtt) / 8
+}
+
+// doubtful takes the time from the first sending of what was sent more than once
+// to its answer. Which of them was answered, nobody knows yet. A board that answers
+// one and not the other, again and again, is a slow one: else each of its blocks
+// would be sent twice.
+func (t *timing) doubtful(rtt time.Duration) {
+	t.doubt = rtt
+	if t.doubted++; t.doubted >= doubts {
+		t.sample(rtt)
+	}
+}
+
+// echoed tells that there was a second answer: the first sending had arrived, and
+// was answered first (RFC 3522). It reports whether that was in doubt.
+func (t *timing) echoed() bool {
+	if t.doubt == 0 {
+		return false
+	}
+	t.sample(t.doubt)
+	return true
 }
 
 // answered tells that the client made progress. A wait that was doubled stays

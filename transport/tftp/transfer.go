@@ -151,6 +151,10 @@ func (t *transfer) receive(timer *time.Timer) (block uint16, ok bool, err error)
 		case <-t.ctx.Done():
 			return 0, false, context.Cause(t.ctx)
 		case <-timer.C:
+			if len(t.in) > 0 { // an answer came in time: it is this goroutine that is late
+				timer.Reset(0)
+				continue
+			}
 			return 0, false, nil
 		case p := <-t.in:
 			switch binary.BigEndian.Uint16(p) {

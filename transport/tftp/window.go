@@ -24,7 +24,8 @@ type windows struct {
 
 	next, last int64 // first block not acknowledged; the short or empty one that ends it
 	high       int64 // highest block ever sent
-	told       int64 // block that was sent again because the client misses it
+	told       int64 // block that the client has said that it misses
+	copied     int64 // highest block of which the client may have got a copy that it had no use for
 	echoes     int   // answers yet to come to second copies of what the client had
 	burst      int   // blocks at once: the window, or less where the board loses bursts
 	losses     int   // rounds with loss, less those without
@@ -93,15 +94,25 @@ func (w *windows) round(end int64) error {
 		// this one?
 		switch ahead := int64(ack - uint16(w.next-1)); {
 		case ahead >= 1 && ahead <= w.high-w.next+1:
-			full := w.next+ahead-1 >= end
-			if silences == 0 && full {
-				t.timing.sample(time.Since(sent))
-			}
+			full, took := w.next+ahead-1 >= end, time.Since(sent)
 			t.progress(min((w.next+ahead-1)*int64(t.block), t.file.Size) - t.bytes)
 			w.next += ahead
-			if !full && w.echoes > 0 {
-				// This may be the answer to a second copy, with the rest under way.
-				w.echoes--
+			switch {
+			case full && silences == 0:
+				t.timing.sample(took)
+			case full:
+				t.timing.doubtful(took)
+			}
+			if !full && w.next-1 <= w.copied && (silences == 0 || silences == 1 && w.next == end) {
+				// This may be the answer to a copy, with the rest under way. The
+				// client counts its window from here.
+				w.told = w.next
+				if more := min(w.next-1+int64(w.burst), w.last); more > end && w.burst == t.window {
+					if err := w.send(end+1, more); err != nil {
+						return err
+					}
+					end = more
+				}
 				w.timer.Reset(t.timing.wait())
 				continue
 			}
@@ -113,11 +124,14 @@ func (w *windows) round(end int64) error {
 			return nil
 		case ahead == 0 && w.burst < t.window:
 			// The second answer to a burst that ended where the window did.
-		case ahead == 0 && t.window > 1 && w.echoes > 0:
+		case ahead == 0 && t.window > 1 && w.echoes > 0 && w.next-1 <= w.copied:
 			// U-Boot had all of what was sent twice, and answers the second copy
 			// as if something were missing. To believe that would send each
 			// window from here on twice.
 			w.echoes--
+			if t.timing.echoed() {
+				w.losses = max(0, w.losses-1) // the board was busy, and lost nothing
+			}
 		case ahead == 0 && t.window > 1 && (w.told != w.next || time.Since(sent) >= 2*t.timing.srtt):
 			// The client misses the first block of this window. It may say so
 			// once, as U-Boot does, or for each block behind the gap; those
@@ -127,28 +141,33 @@ func (w *windows) round(end int64) error {
 			w.echoes = silences + 1
 			w.judge(false)
 			return nil
+		case ahead == 0 && t.window == 1:
+			t.timing.echoed()
 		}
 	}
 }
 
 // prompt gets an answer out of a client that gave none. First with the last block
 // alone: the end of the window was lost, or its acknowledgement, and that cures
-// both; a board that was only busy gets little twice. Where it does not help, the
-// client has said how far it is, unheard, and does not repeat it until it has
-// something new: the block that it may wait for, and one behind the window. The
-// whole window comes last.
+// both; a board that was only busy gets little twice. If the client has told which
+// block it waits for, that one was lost again, and it will not say so again. Where
+// that does not help, it has said how far it is, unheard, and does not repeat it
+// until it has something new: that may be any block of the window, or one behind it.
 func (w *windows) prompt(end int64, silences int) error {
-	if silences%3 == 1 || w.t.window == 1 {
+	if w.t.window == 1 {
 		return w.send(end, end)
 	}
-	upTo := w.next
-	if silences%3 == 0 {
-		upTo = end
+	w.copied = max(w.copied, end)
+	if silences == 1 {
+		if w.told == w.next && w.next < end {
+			if err := w.send(w.next, w.next); err != nil {
+				return err
+			}
+		}
+		return w.send(end, end)
 	}
-	if err := w.send(w.next, upTo); err != nil {
-		return err
-	}
-	if err := w.send(end+1, min(w.high+1, end+int64(w.t.window), w.last)); err != nil {
+	w.copied = min(w.high+1, end+int64(w.t.window), w.last)
+	if err := w.send(w.next, w.copied); err != nil {
 		return err
 	}
 	return w.send(end, end)
@@ -267,10 +286,10 @@ func (t *transfer) sendOack(oack []byte, timer *time.Timer) (again int, err erro
 				}
 				waiting = false
 			} else if ack == 0 {
-				if again == 0 {
-					t.timing.sample(time.Since(sent))
-				}
 				t.progress(0)
+				if again == 0 {
+					t.timing.options(time.Since(sent))
+				}
 				return again, nil
 			}
 		}
