@@ -21,9 +21,12 @@ func (p *progress) event(ev flasher.Event) {
 		fmt.Fprintf(p.out, "    %s\n", ev.Step)
 	case ev.State == flasher.StateRunning && ev.Total > 0 && ev.Time.Sub(p.last) >= time.Second:
 		p.last = ev.Time
-		fmt.Fprintf(p.out, "    %s: %3d %%  %.0f of %.0f MB, %.1f MB/s, %v left  %s\n", ev.Step,
-			100*ev.Done/ev.Total, float64(ev.Done)/1e6, float64(ev.Total)/1e6, ev.Rate/1e6,
-			ev.Remaining.Round(time.Second), ev.Message)
+		speed := ""
+		if ev.Rate > 0 {
+			speed = fmt.Sprintf(", %.1f MB/s, %v left", ev.Rate/1e6, ev.Remaining.Round(time.Second))
+		}
+		fmt.Fprintf(p.out, "    %s: %3d %%  %.0f of %.0f MB%s  %s\n", ev.Step,
+			100*ev.Done/ev.Total, float64(ev.Done)/1e6, float64(ev.Total)/1e6, speed, ev.Message)
 	}
 }
 
