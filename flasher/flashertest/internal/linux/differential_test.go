@@ -120,9 +120,9 @@ set -o pipefail; false | true; echo $?; true | false; echo $?; (exit 7) | cat; e
 ----
 sleep 0.1 & wait $!; echo $?; (exit 9) & wait $!; echo $?; wait 99999; echo $?
 ----
-sleep 5 & p=$!; kill $p; wait $p; echo $?; kill -0 $p 2>/dev/null; echo $?
+sleep 5 & p=$!; kill $p; wait $p 2>/dev/null; echo $?; kill -0 $p 2>/dev/null; echo $?
 ----
-sleep 5 & p=$!; kill -9 $p; wait $p; echo $?
+sleep 5 & p=$!; kill -9 $p; wait $p 2>/dev/null; echo $?
 ----
 (trap 'echo bye' EXIT; echo hi); (trap 'echo term; exit 5' TERM; kill -TERM $(sh -c 'echo $PPID'); echo after); echo $?
 ----
@@ -306,7 +306,7 @@ set -x; echo traced $((1+1)); set +x; set -f; echo /*; set +f
 ----
 tty >/dev/null; echo $?; tty </dev/null; echo $?; test -t 0; echo $?; test -t 1; echo $?
 ----
-sleep 0.5 & sleep 0.1 & wait; echo done; sleep 5 & kill %1; wait %1; echo $?; (sleep 5) & kill $!; wait $!; echo $?
+sleep 0.5 & sleep 0.1 & wait; echo done; sleep 5 & kill %1; wait %1 2>/dev/null; echo $?; (sleep 5) & kill $!; wait $! 2>/dev/null; echo $?
 ----
 printf 'c 3\na 1\nb 2\n' >f; sort f; sort -r f; cut -d ' ' -f 2 f; grep -w 1 f; grep -x 'b 2' f; grep -l a f; grep -h a f f; grep -m 1 '[0-9]' f; grep -e a -e b f; sed -e 1d -e 's/b/B/' f; sed '2,3d' f; sed '$d' f; sed -n '/a/,/b/p' f; sed '/a/!d' f; sed 's/\([a-z]\) \([0-9]\)/\2-\1/;s/$/./' f; sed 'y/abc/xyz/' f >/dev/null 2>&1; rm f
 ----
