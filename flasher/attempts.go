@@ -9,6 +9,7 @@ import (
 	"github.com/dutflash/dutflash/busybox"
 	"github.com/dutflash/dutflash/internal/extents"
 	"github.com/dutflash/dutflash/transport/console"
+	"github.com/dutflash/dutflash/transport/image"
 )
 
 // Attempt is one failed try of an operation that was tried again, or given up.
@@ -123,7 +124,7 @@ func retryable(err error) bool {
 		ErrConfig, ErrNoServerAddress, ErrVerify, ErrPartitionTable, ErrTargetChanged,
 		ErrDeviceRead, ErrDumpWriter, ErrDumpTransfer,
 		extents.ErrVerify, extents.ErrWrite, extents.ErrRead,
-		busybox.ErrLoginIncorrect, context.Canceled,
+		busybox.ErrLoginIncorrect, image.ErrChanged, context.Canceled,
 	} {
 		if errors.Is(err, final) {
 			return false

@@ -2,7 +2,10 @@ package flasher
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -84,6 +87,7 @@ type supply struct {
 	decompress string
 	caURL      string
 	sent       *atomic.Int64 // nil where the board fetches from elsewhere
+	changed    *atomic.Bool  // the host served another file than the one that it prepared
 	what       string        // for the log
 }
 
@@ -108,14 +112,16 @@ func (w *writer) supply() (supply, error) {
 		}
 		return w.remoteSupply(*remote, decompress)
 	}
-	s := supply{decompress: decompress, sent: &atomic.Int64{}, what: "the file as stored, from the host"}
+	s := supply{decompress: decompress, sent: &atomic.Int64{}, changed: &atomic.Bool{}, what: "the file as stored, from the host"}
 	var open func(ctx context.Context) (io.ReadCloser, error)
+	want := w.image.SourceSHA256()
 	if why == nil && (w.ref == "" || w.ref == "-") {
 		why = errors.New("the image comes from a source that may be read only once")
 	}
 	if why == nil {
 		open = func(ctx context.Context) (io.ReadCloser, error) { return w.source.Open(ctx, 0) }
 	} else {
+		want = w.image.SHA256()
 		s.decompress, s.what = "cat", "the raw image, from the host: "+why.Error()
 		open = func(context.Context) (io.ReadCloser, error) {
 			return io.NopCloser(io.NewSectionReader(w.image, 0, w.image.Size())), nil
@@ -131,7 +137,12 @@ func (w *writer) supply() (supply, error) {
 		defer in.Close()
 		// A response without a length that is cut short is seen as such: it
 		// is chunked, and its last chunk is missing.
-		if _, err := io.Copy(countTo{rw, s.sent}, in); err != nil {
+		sum := sha256.New()
+		if _, err := io.Copy(io.MultiWriter(countTo{rw, s.sent}, sum), in); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if hex.EncodeToString(sum.Sum(nil)) != want {
+			s.changed.Store(true)
 			panic(http.ErrAbortHandler)
 		}
 	}))
@@ -287,6 +298,9 @@ func (w *writer) pipeline(ctx context.Context) error {
 	}, device, w.servers.url(fragmentName), s.decompress, operands, s.caURL)
 	stop()
 	w.res.TransferredBytes = sent()
+	if s.changed != nil && s.changed.Load() {
+		return fmt.Errorf("%w: it is not the file any more that was prepared: %w", image.ErrChanged, cmp.Or(err, errors.New("and the board did not notice")))
+	}
 	if err != nil {
 		if refused {
 			err = fmt.Errorf("%w: %w", errWriteRefused, err)

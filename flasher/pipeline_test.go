@@ -1,6 +1,7 @@
 package flasher_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -12,10 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/flasher/flashertest"
 	"github.com/dutflash/dutflash/internal/testtool"
+	"github.com/dutflash/dutflash/transport/image"
 )
 
 // TestGetterOnRealCurl runs the shell fragment with the real curl against a TLS
@@ -86,3 +90,33 @@ type noPower struct{}
 
 func (noPower) On(context.Context) error  { return errors.New("not to be touched") }
 func (noPower) Off(context.Context) error { return errors.New("not to be touched") }
+
+// TestReplacedBeforeThePipeline: the board's pipeline is served from the image's own
+// server once more, which by then has another image. Nothing is read back.
+func TestReplacedBeforeThePipeline(t *testing.T) {
+	t.Parallel()
+	first, second := testImage(3*mib), bytes.Repeat([]byte{7}, 3*mib)
+	var gets atomic.Int32
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, tag := first, `"1"`
+		switch {
+		case strings.HasSuffix(r.URL.Path, ".bmap"):
+			http.NotFound(w, r)
+			return
+		case r.Method == http.MethodGet && gets.Add(1) > 1, gets.Load() > 1:
+			body, tag = second, `"2"`
+		}
+		w.Header().Set("ETag", tag)
+		w.Write(body)
+	}))
+	defer srv.Close()
+	s := newSimulated(t, flashertest.WithDisk(4*mib, nil))
+	f := s.flasher(t, flasher.WithMethod(flasher.MethodShell), flasher.WithVerify(flasher.VerifyNone))
+	_, err := f.Flash(t.Context(), srv.URL+"/image.raw")
+	var typed *flasher.Error
+	if !errors.As(err, &typed) || !errors.Is(err, image.ErrChanged) || len(typed.Attempts) != 1 {
+		t.Errorf("got %v, want image.ErrChanged after one attempt", err)
+	}
+	t.Log(err)
+	s.isOff(t)
+}

@@ -154,19 +154,44 @@ func (s *httpSource) Open(ctx context.Context, offset int64) (io.ReadCloser, err
 	ctx, cancel := context.WithCancelCause(ctx)
 	client, idle := s.client()
 	context.AfterFunc(ctx, idle)
-	r := &resumer{
+	b := &httpBody{url: s.url.String()}
+	b.resumer = &resumer{
 		ctx: ctx, cancel: cancel, stall: s.c.stall, tries: s.c.retries, wait: s.c.wait, log: s.c.log, name: s.name(),
-		start: offset, offset: offset, size: -1, fetch: s.fetcher(client),
+		start: offset, offset: offset, size: -1, fetch: s.fetcher(client, &b.header),
 	}
-	if err := r.begin(); err != nil {
+	if err := b.begin(); err != nil {
 		cancel(nil)
 		return nil, err
 	}
-	return r, nil
+	return b, nil
 }
 
-// fetcher keeps the validator of the first answer for If-Range.
-func (s *httpSource) fetcher(client *http.Client) fetcher {
+// httpBody is a file of a web server that is being read.
+type httpBody struct {
+	*resumer
+	url    string
+	header http.Header // of the first answer
+}
+
+// is returns [ErrChanged] where the file that is being read is not the one whose
+// identity [httpSource.Info] told before: somebody replaced it in between. What
+// only one of the two answers tells does not count.
+func (b *httpBody) is(identity string) error {
+	told := strings.Split(identity, "\n") // as Info put it together
+	if len(told) != 5 || told[0] != "http" || told[1] != b.url {
+		return nil
+	}
+	for i, name := range []string{"ETag", "Last-Modified"} {
+		before, now := strings.TrimPrefix(told[2+i], "W/"), strings.TrimPrefix(b.header.Get(name), "W/")
+		if before != "" && now != "" && before != now {
+			return fmt.Errorf("%w: it was replaced on the server: its %s was %s and is %s", ErrChanged, name, before, now)
+		}
+	}
+	return nil
+}
+
+// fetcher keeps the validator of the first answer for If-Range, and its header.
+func (s *httpSource) fetcher(client *http.Client, header *http.Header) fetcher {
 	valid := ""
 	return func(ctx context.Context, offset int64, first bool) (fetched, error) {
 		req, err := s.request(ctx, http.MethodGet)
@@ -187,7 +212,7 @@ func (s *httpSource) fetcher(client *http.Client) fetcher {
 		}
 		now := validator(resp.Header)
 		if first {
-			valid = now
+			valid, *header = now, resp.Header
 		}
 		f := fetched{body: resp.Body, size: resp.ContentLength, sure: valid != "" && now == valid}
 		switch resp.StatusCode {

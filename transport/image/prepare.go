@@ -9,11 +9,28 @@ import (
 	"os"
 )
 
-// run does the work of Prepare.
+// run does the work of Prepare. An image that is replaced before anything of it was
+// read is looked at anew. Where that does not help, the server tells something else
+// each time: what it gives is taken, and not found again in the cache.
 func (p *Prepared) run(ctx context.Context) error {
+	for n := 1; ; n++ {
+		err := p.once(ctx, n > maxReplaced)
+		var other *replaced
+		if !errors.As(err, &other) {
+			return err
+		}
+		p.c.log.Warn("the image is another one than the server told before, asking again", "err", other)
+		p.reset()
+	}
+}
+
+func (p *Prepared) once(ctx context.Context, anonymous bool) error {
 	info, err := p.src.Info(ctx)
 	if err != nil {
 		return fail("open", "", err)
+	}
+	if anonymous {
+		info.Identity = ""
 	}
 	want, err := p.c.wanted(info.Name)
 	if err != nil {

@@ -23,6 +23,16 @@ type stored struct {
 	at    *randomAccess // likewise
 }
 
+// replaced says that a source was another one when it was opened than when it was
+// asked about; nothing of it was read.
+type replaced struct{ err error }
+
+func (r *replaced) Error() string { return r.err.Error() }
+func (r *replaced) Unwrap() error { return r.err }
+
+// maxReplaced is how often it is asked about anew for that.
+const maxReplaced = 3
+
 // openStored opens the file of a source.
 func openStored(ctx context.Context, src Source, info Info) (*stored, error) {
 	s := &stored{info: info, sum: sha256.New()}
@@ -39,6 +49,12 @@ func openStored(ctx context.Context, src Source, info Info) (*stored, error) {
 		rc, err := src.Open(ctx, 0)
 		if err != nil {
 			return nil, err
+		}
+		if b, ok := rc.(interface{ is(identity string) error }); ok {
+			if err := b.is(info.Identity); err != nil {
+				rc.Close()
+				return nil, &replaced{err}
+			}
 		}
 		s.r, s.close = rc, rc.Close
 	}
