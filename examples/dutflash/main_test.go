@@ -86,19 +86,28 @@ func wait(t *testing.T, file string, lines int) string {
 	}
 }
 
-// TestInterruptOnce: Ctrl-C stops cleanly and leaves the board off.
+// TestInterruptOnce: Ctrl-C, and the end of the terminal, stop cleanly and leave the
+// board off.
 func TestInterruptOnce(t *testing.T) {
-	t.Parallel()
-	cmd, dir := start(t, "echo off >>off")
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
-		t.Errorf("got %v, want exit status 130", err)
-	}
-	if off := wait(t, filepath.Join(dir, "off"), 0); off != "off\noff\n" { // of the cycle, and at the end
-		t.Errorf("switched off: %q", off)
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			cmd, dir := start(t, "echo off >>off")
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			var exit *exec.ExitError
+			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+				t.Errorf("got %v, want exit status 130", err)
+			}
+			if off := wait(t, filepath.Join(dir, "off"), 0); off != "off\noff\n" { // of the cycle, and at the end
+				t.Errorf("switched off: %q", off)
+			}
+			said, err := os.ReadFile(filepath.Join(dir, "output"))
+			if err != nil || !strings.Contains(string(said), "\ndutflash: interrupted: board check: ") || strings.Contains(string(said), "last console lines") {
+				t.Errorf("%v; it said %s", err, said)
+			}
+		})
 	}
 }
 

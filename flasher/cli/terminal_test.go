@@ -102,13 +102,74 @@ func (p *person) isOff(t *testing.T) {
 func TestFlashOnATerminal(t *testing.T) {
 	p := sitDown(t)
 	done := p.runs(t.Context(), "flash", filepath.Join(p.dir, "image.raw"))
-	p.sees(t, "bootloader")
+	p.sees(t, "bootloader ...")
+	p.sees(t, "\x1b[32mbootloader ") // it is over, and in green
+	p.sees(t, "MB")
 	p.sees(t, "% |") // a bar
 	p.sees(t, "/dev/mmcblk0 holds the image (proved, sha256 ")
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	p.isOff(t)
+}
+
+// TestPlainTerminal: what a terminal is not able or not allowed to show, it is spared.
+func TestPlainTerminal(t *testing.T) {
+	for _, tc := range []struct {
+		name, variable, value string
+		args                  []string
+		sees, not             string
+	}{
+		{"no colours", "NO_COLOR", "1", nil, "bootloader ...", "\x1b[32m"},
+		{"dumb", "TERM", "dumb", nil, "\nbootloader\r\n", "\x1b"},
+		{"with a log", "NO_COLOR", "", []string{"-v"}, "level=INFO", "\x1b"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Setenv("TERM", "xterm")
+			t.Setenv("NO_COLOR", "")
+			t.Setenv(tc.variable, tc.value)
+			p := sitDown(t)
+			done := p.runs(t.Context(), append([]string{"flash", filepath.Join(p.dir, "image.raw")}, tc.args...)...)
+			seen, err := p.ExpectString("done in ")
+			if err != nil || !strings.Contains(seen, tc.sees) || strings.Contains(seen, tc.not) {
+				t.Errorf("%v; want %q and no %q in:\n%q", err, tc.sees, tc.not, seen)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestTranscript has what the board printed since power on, and not the password.
+func TestTranscript(t *testing.T) {
+	for _, args := range [][]string{{"busybox-shell"}, {"bootloader-shell"}, {"flash"}, {"dump"}} {
+		t.Run(args[0], func(t *testing.T) {
+			p := sitDown(t, flashertest.WithLogin(flashertest.Login{Username: "root", Password: "s3cr3t-pass"}))
+			transcript := filepath.Join(p.dir, "transcript")
+			switch args[0] {
+			case "flash":
+				args = append(args, filepath.Join(p.dir, "image.raw"))
+			case "dump":
+				args = append(args, filepath.Join(p.dir, "dump.raw"))
+			}
+			done := p.runs(t.Context(), append(args, "--transcript", transcript)...)
+			if strings.HasSuffix(args[0], "shell") {
+				p.sees(t, "Ctrl-]")
+				p.types(t, "echo s3cr3t-pass\r\x1d")
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(transcript)
+			if err != nil || !strings.Contains(string(text), "U-Boot") {
+				t.Errorf("%v; it does not begin with power on: %.200q", err, text)
+			}
+			if bytes.Contains(text, []byte("s3cr3t-pass")) {
+				t.Error("the password is in the transcript")
+			}
+		})
+	}
 }
 
 func TestShellsOnATerminal(t *testing.T) {
@@ -291,6 +352,39 @@ func TestDump(t *testing.T) {
 		t.Errorf("the continued dump has %d bytes and is not the disk (%v)", len(got), err)
 	}
 	p.isOff(t)
+}
+
+// TestDumpJSON: each line is an object, the last the result, also of a failure.
+func TestDumpJSON(t *testing.T) {
+	p := sitDown(t, flashertest.WithDisk(12<<20, []byte(strings.Repeat("on the disk", 300_000))))
+	for _, tc := range []struct {
+		target string
+		code   int
+	}{{"", 0}, {"/dev/none", 7}} {
+		var out bytes.Buffer
+		cmd := cli.New(p.opts...)
+		cmd.SetArgs([]string{"dump", filepath.Join(p.dir, "dump.raw"), "--force", "--json", "--target", tc.target, "--config", filepath.Join(p.dir, "boards.yaml")})
+		cmd.SetOut(&out)
+		if err := cmd.ExecuteContext(t.Context()); cli.ExitCode(err) != tc.code {
+			t.Fatalf("exit code %d of %v, want %d", cli.ExitCode(err), err, tc.code)
+		}
+		var last struct {
+			Step   string `json:"step"`
+			Error  string `json:"error"`
+			Result struct {
+				Bytes int64 `json:"bytes"`
+			} `json:"result"`
+			Exit *int `json:"exit_code"`
+		}
+		for line := range strings.Lines(out.String()) {
+			if err := json.Unmarshal([]byte(line), &last); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+		}
+		if last.Exit == nil || *last.Exit != tc.code || (tc.code == 0) != (last.Error == "") || tc.code == 0 && last.Result.Bytes != 12<<20 {
+			t.Errorf("the last line is %+v", last)
+		}
+	}
 }
 
 // TestBoardFailures: the exit code says whose fault it was.

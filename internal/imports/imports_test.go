@@ -64,7 +64,8 @@ var rules = map[string]struct{ ours, modules []string }{
 	"flasher/flashertest": {modules: []string{"mvdan.cc/sh/v3", "github.com/klauspost/compress", "github.com/ulikunitz/xz"}},
 	"flasher/config": {
 		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/ipmi", "power/manual", "power/qemu",
-			"power/redfish", "power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/usbhub", "power/ykush", "transport/console", "transport/image", "transport/serial", "uboot"},
+			"power/redfish", "power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/usbhub", "power/ykush", "transport/console", "transport/image",
+			"transport/serial", "uboot"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 	"flasher/cli": {

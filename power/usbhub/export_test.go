@@ -19,6 +19,14 @@ func WithKernel(devices, nodes string, control func(node string, t Transfer) err
 	}
 }
 
+// WithDevices has the real kernel's devices looked for in a directory.
+func WithDevices(dir string) Option {
+	return func(c *config) error {
+		c.system.devices = dir
+		return nil
+	}
+}
+
 // Control is the real one.
 func Control(ctx context.Context, node string) error {
 	return control(ctx, node, &transfer{requestType: fromHub, request: getDescriptor, value: hubDescriptor, data: make([]byte, 7)})

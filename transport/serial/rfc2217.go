@@ -39,6 +39,14 @@ type lineSetting struct {
 	value   []byte
 }
 
+// hint is what to do where the server does not set it.
+func (s lineSetting) hint() string {
+	if s.command == comControl {
+		return " (a port without modem lines? leave dtr and rts out of the URL)"
+	}
+	return ""
+}
+
 // openRFC2217 opens rfc2217://HOST:PORT?baud=... and returns when the server has
 // said that the line is set.
 func openRFC2217(ctx context.Context, rest string) (_ io.ReadWriteCloser, err error) {
@@ -100,7 +108,7 @@ func (t *telnet) setLine(settings []lineSetting) error {
 			}
 			if err := t.receive(); err != nil {
 				if errors.Is(err, os.ErrDeadlineExceeded) {
-					err = fmt.Errorf("%w: no answer to %s", ErrRFC2217, s.name)
+					err = fmt.Errorf("%w: no answer to %s%s", ErrRFC2217, s.name, s.hint())
 				}
 				return err
 			}

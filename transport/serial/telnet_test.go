@@ -182,6 +182,65 @@ func TestSilentRFC2217(t *testing.T) {
 	}
 }
 
+// TestModemLines checks what is said of DTR and RTS against RFC 2217: ser2net's port is
+// a pty here, which has neither. A server that does not do it is asked no more of.
+func TestModemLines(t *testing.T) {
+	deadline(t)
+	for _, obeys := range []bool{true, false} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		said := make(chan []byte, 16)
+		go func() {
+			defer close(said)
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			for r := bufio.NewReader(c); ; {
+				if _, err := r.ReadBytes(250); err != nil { // SB; DO and WILL have no answer here
+					return
+				}
+				option, err := r.ReadBytes(240) // SE
+				if err != nil {
+					return
+				}
+				option = option[:len(option)-2]
+				said <- option
+				answer := append([]byte{255, 250}, option...)
+				answer[3] += 100
+				if option[1] == 5 && !obeys {
+					answer[4]++ // it is the other way round
+				}
+				c.Write(append(answer, 255, 240))
+			}
+		}()
+		p, err := serial.Open(t.Context(), "rfc2217://"+l.Addr().String()+"?baud=9600&dtr=off&rts=on")
+		if obeys != (err == nil) || !obeys && !errors.Is(err, serial.ErrRFC2217) {
+			t.Errorf("the server obeys %v: %v", obeys, err)
+		}
+		if err == nil {
+			p.Close()
+		}
+		want := [][]byte{{44, 1, 0, 0, 0x25, 0x80}, {44, 2, 8}, {44, 3, 1}, {44, 4, 1}, {44, 5, 9}, {44, 5, 11}}
+		for i := 0; obeys; i++ {
+			option, ok := <-said
+			if !ok {
+				if i != len(want) {
+					t.Errorf("it was told %d settings, want %d", i, len(want))
+				}
+				break
+			}
+			if i >= len(want) || !bytes.Equal(option, want[i]) {
+				t.Errorf("setting %d is % d", i, option)
+			}
+		}
+	}
+}
+
 // TestTelnetBothWays: a server that does not read while it has something to say
 // does not hold up the reader, even when a Write waits for it.
 func TestTelnetBothWays(t *testing.T) {
