@@ -87,6 +87,9 @@ func (t *transfer) run() {
 	if cause := context.Cause(t.ctx); err != nil && cause != nil {
 		err = cause
 	}
+	if errors.Is(err, ErrSuperseded) && !t.s.wasAcked(t) {
+		err = fmt.Errorf("%w, and had acknowledged nothing in %v: does a firewall keep packets from the board?", err, time.Since(t.began).Round(time.Millisecond))
+	}
 	if err != nil {
 		t.s.emit(t, Failed, &Error{Op: "send", File: t.req.name, Client: t.addr.String(), Err: err})
 		return
