@@ -11,22 +11,24 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/dutflash/dutflash/internal/filelock"
 	"github.com/dutflash/dutflash/transport/httpd"
 	"github.com/dutflash/dutflash/transport/tftp"
 )
 
 // servers are one operation's part of a TFTP and an HTTP server.
 type servers struct {
-	owner    *Servers
-	private  bool           // owner is this operation's alone
-	tftp     *tftp.Server   // nil where this process serves no TFTP
-	http     *httpd.Session // of the owner's HTTP server
-	httpPort int
-	open     []io.Closer // artefacts
-	staged   []string    // files in the directory of a TFTP daemon
+	owner     *Servers
+	private   bool           // owner is this operation's alone
+	tftp      *tftp.Server   // nil where this process serves no TFTP
+	http      *httpd.Session // of the owner's HTTP server
+	httpPort  int
+	open      []io.Closer    // artefacts
+	staged    []string       // files in the directory of a TFTP daemon
+	stageLock *filelock.Lock // says that they are needed; nil where there are no locks
 
 	mu       sync.Mutex
-	host     string                 // address and port of http as the board sees it
+	host     string                                         // address and port of http as the board sees it
 	watchers map[string]func(acknowledged int64, burst int) // by TFTP file name
 	failed   map[string]error                               // the last failed transfer by file name
 }
