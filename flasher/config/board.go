@@ -59,7 +59,44 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 	if !s.Power.IsZero() {
 		errs = append(errs, r.power(b, &s.Power, p.Path+".power")...)
 	}
+	errs = append(errs, s.checkLoad(p)...)
 	return b, b.postpone(errs)
+}
+
+// checkLoad finds keys that have no meaning beside the others, and addresses that
+// are none, where they stand.
+func (s *boardFields) checkLoad(board fields.Pair) (errs []error) {
+	by := flasher.LoadMethod(first(string(s.Load), string(flasher.LoadAuto)))
+	overTFTP := by == flasher.LoadAuto || by == flasher.LoadTFTP
+	overConsole := by != flasher.LoadTFTP && by != flasher.LoadHTTP
+	pairs, _ := fields.Pairs(board.Value, board.Path)
+	for _, p := range pairs {
+		var err error
+		switch p.Key {
+		case "tftp_dir", "tftp_server", "tftp_prefix":
+			if !overTFTP {
+				err = fmt.Errorf("it has no meaning with load: %s", by)
+			} else if p.Key == "tftp_prefix" && !s.TFTPServer.IsValid() {
+				err = errors.New("it is of no use without tftp_server")
+			}
+		case "load_baud":
+			if !overConsole {
+				err = fmt.Errorf("it has no meaning with load: %s", by)
+			}
+		case "server_address", "bind_address":
+			text := s.ServerAddress
+			if p.Key == "bind_address" {
+				text = s.BindAddress
+			}
+			if text != "" {
+				_, err = netip.ParseAddr(text)
+			}
+		}
+		if err != nil {
+			errs = append(errs, fields.At(p.KeyNode, p.Path, err))
+		}
+	}
+	return errs
 }
 
 func first(a, b string) string {
@@ -204,8 +241,6 @@ func (b *Board) options() ([]flasher.Option, error) {
 	}
 	if s.TFTPServer.IsValid() {
 		opts = append(opts, flasher.WithTFTPServer(s.TFTPServer, s.TFTPPrefix))
-	} else if s.TFTPPrefix != "" {
-		return nil, errors.New("tftp_prefix: is of no use without tftp_server")
 	}
 	if s.HTTPPort != 0 {
 		opts = append(opts, flasher.WithHTTPPort(s.HTTPPort))

@@ -60,6 +60,11 @@ func TestProblems(t *testing.T) {
 		{"speed twice", replace("/dev/ttyUSB0", "/dev/ttyUSB0?baud=9600"), "say it once"},
 		{"misspelt load method", replace("cycle_wait: 5s", "load: ymodm"), `10:11: boards.ti-03.load: unknown load method "ymodm"; did you mean "ymodem"?`},
 		{"no address", replace("cycle_wait: 5s", "tftp_server: lab"), "10:18: boards.ti-03.tftp_server:"},
+		{"directory that is not used", replace("cycle_wait: 5s", "load: ymodem\n    tftp_dir: /srv/tftp"), "11:5: boards.ti-03.tftp_dir: it has no meaning with load: ymodem"},
+		{"server that is not used", replace("cycle_wait: 5s", "load: http\n    tftp_server: 10.0.0.2"), "11:5: boards.ti-03.tftp_server: it has no meaning with load: http"},
+		{"rate that is not used", replace("cycle_wait: 5s", "load_baud: 1500000\n    load: tftp"), "10:5: boards.ti-03.load_baud: it has no meaning with load: tftp"},
+		{"prefix of no server", replace("cycle_wait: 5s", "tftp_prefix: lab/"), "10:5: boards.ti-03.tftp_prefix: it is of no use without tftp_server"},
+		{"bind address", replace("cycle_wait: 5s", "bind_address: eth0"), "10:5: boards.ti-03.bind_address:"},
 		{"no duration", replace("5s", "soon"), "10:17: boards.ti-03.cycle_wait:"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -108,12 +113,8 @@ func TestLoadKeys(t *testing.T) {
 	for keys, says := range map[string]string{
 		"{load: http, http_port: 80}":                            "",
 		"{tftp_server: 10.0.0.2, tftp_prefix: lab/, load: tftp}": "",
-		"{load: ymodem, tftp_dir: /srv/tftp}":                    "no meaning with WithLoad(\"ymodem\")",
-		"{load: http, tftp_server: 10.0.0.2}":                    "no meaning with WithLoad(\"http\")",
 		"{tftp_server: 10.0.0.2, tftp_prefix: \"a b\"}":          "the prefix \"a b\"",
-		"{tftp_prefix: lab/}":                                    "without tftp_server",
 		"{load: kermit, load_baud: 1500000}":                     "",
-		"{load: http, load_baud: 1500000}":                       "no meaning with WithLoad(\"http\")",
 		"{load_baud: 5}":                                         "5 is not within",
 		"{http_port: 70000}":                                     "70000 is no port",
 	} {
