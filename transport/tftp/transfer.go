@@ -76,13 +76,15 @@ func (t *transfer) own() bool {
 }
 
 func (t *transfer) run() {
-	t.negotiate()
-	t.s.emit(t, Started, nil)
-	var err error
-	if t.own() {
-		err = t.sendWindows()
-	} else {
-		err = t.sendPlain()
+	err := context.Cause(t.ctx) // displaced already?
+	if err == nil {
+		t.negotiate()
+		t.s.emit(t, Started, nil)
+		if t.own() {
+			err = t.sendWindows()
+		} else {
+			err = t.sendPlain()
+		}
 	}
 	if cause := context.Cause(t.ctx); err != nil && cause != nil {
 		err = cause
