@@ -18,8 +18,9 @@ const (
 )
 
 // WithTFTPWindow sets the window, in blocks (RFC 7440), that U-Boot is asked to
-// load with; 1 is lock step, 64 the most. The default is 16. Where transfers stall,
-// it is halved by itself.
+// load with; 1 is lock step, 64 the most. The default is 16. Where transfers stall, or
+// the board's network driver drops what comes at once, it gets smaller by itself, and
+// stays so for the further operations of the Flasher.
 func WithTFTPWindow(blocks int) Option {
 	return func(c *config) error {
 		if blocks < 1 || blocks > 64 {
@@ -78,8 +79,11 @@ func (o *operation) loadOnce(ctx context.Context, a artefact, window, block int)
 		return tftpNothing, err
 	}
 	m := o.meter(StepLoad, a.role+" "+a.name, a.size)
-	var seen atomic.Int32
-	stop := o.servers.watchTFTP(a.name, func(acknowledged int64) {
+	var seen, burst atomic.Int32 // burst is how many blocks at once the board was found to take, or 0
+	stop := o.servers.watchTFTP(a.name, func(acknowledged int64, blocks int) {
+		if blocks > 0 && blocks < window {
+			burst.Store(int32(blocks))
+		}
 		if acknowledged == 0 {
 			seen.CompareAndSwap(int32(tftpNothing), int32(tftpRequest))
 			return
@@ -91,15 +95,19 @@ func (o *operation) loadOnce(ctx context.Context, a artefact, window, block int)
 		Name: o.f.cfg.tftpPrefix + a.name, Address: a.address, Size: a.size, CRC32: a.crc, CheckCRC: true,
 	})
 	stop()
+	if n := burst.Load(); n > 0 && n < o.f.tftpWindow.Load() {
+		o.f.tftpWindow.Store(n)
+		o.f.cfg.log.Info("This board gets smaller windows from now on", "blocks", n)
+	}
 	if !o.f.cfg.servesTFTP() {
 		seen.Store(int32(tftpBlocks)) // as far as anybody knows
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		m.update(a.size)
 		return tftpBlocks, restore(ctx)
-	case errors.Is(err, uboot.ErrNoServer) && ctx.Err() == nil: // U-Boot is at its prompt
-		err = errors.Join(err, restore(ctx))
+	}
+	if back := restore(ctx); back != nil {
+		err = errors.Join(err, back)
 	}
 	return tftpSeen(seen.Load()), err
 }

@@ -11,31 +11,33 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/dutflash/dutflash/internal/filelock"
 	"github.com/dutflash/dutflash/transport/httpd"
 	"github.com/dutflash/dutflash/transport/tftp"
 )
 
 // servers are one operation's part of a TFTP and an HTTP server.
 type servers struct {
-	owner    *Servers
-	private  bool           // owner is this operation's alone
-	tftp     *tftp.Server   // nil where this process serves no TFTP
-	http     *httpd.Session // of the owner's HTTP server
-	httpPort int
-	open     []io.Closer // artefacts
-	staged   []string    // files in the directory of a TFTP daemon
+	owner     *Servers
+	private   bool           // owner is this operation's alone
+	tftp      *tftp.Server   // nil where this process serves no TFTP
+	http      *httpd.Session // of the owner's HTTP server
+	httpPort  int
+	open      []io.Closer    // artefacts
+	staged    []string       // files in the directory of a TFTP daemon
+	stageLock *filelock.Lock // says that they are needed; nil where there are no locks
 
 	mu       sync.Mutex
-	host     string                 // address and port of http as the board sees it
-	watchers map[string]func(int64) // by TFTP file name
-	failed   map[string]error       // the last failed transfer by file name
+	host     string                                         // address and port of http as the board sees it
+	watchers map[string]func(acknowledged int64, burst int) // by TFTP file name
+	failed   map[string]error                               // the last failed transfer by file name
 }
 
 // serve starts both servers, where they are not there already, and puts the files
 // there that U-Boot loads.
 func (o *operation) serve(ctx context.Context) (err error) {
 	cfg := &o.f.cfg
-	s := &servers{owner: cfg.servers, watchers: map[string]func(int64){}, failed: map[string]error{}}
+	s := &servers{owner: cfg.servers, watchers: map[string]func(int64, int){}, failed: map[string]error{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -111,11 +113,13 @@ func (s *servers) address() string {
 }
 
 // watchTFTP has fn called with the bytes of a file that were acknowledged, first
-// with 0 when it is asked for; the returned function ends that.
-func (s *servers) watchTFTP(name string, fn func(int64)) (stop func()) {
+// with 0 when it is asked for, and with how many blocks the board gets at once where
+// it lost more, else 0; the returned function ends that. What failed before is forgotten.
+func (s *servers) watchTFTP(name string, fn func(acknowledged int64, burst int)) (stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watchers[name] = fn
+	delete(s.failed, name)
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -131,7 +135,11 @@ func (s *servers) tftpEvent(ev tftp.Event) {
 	}
 	s.mu.Unlock()
 	if fn != nil {
-		fn(ev.Bytes)
+		burst := 0
+		if ev.Burst < ev.WindowSize {
+			burst = ev.Burst
+		}
+		fn(ev.Bytes, burst)
 	}
 }
 

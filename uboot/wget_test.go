@@ -156,7 +156,7 @@ func TestRealWget(t *testing.T) {
 			t.Fatal(err)
 		}
 		wgetScenario(t, s, func(string) {})
-		switchesBaud(t, s)
+		switchesBaud(t, s, builds[0])
 		return
 	}
 	rec := &recorder{}

@@ -65,12 +65,40 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 	if !s.Power.IsZero() {
 		errs = append(errs, r.power(b, &s.Power, p.Path+".power")...)
 	}
-	if len(errs) == 0 { // what does not go together
+	errs = append(errs, s.checkLoad(p)...)
+	if len(errs) == 0 { // what else does not go together
 		if _, err := b.Flasher(); err != nil {
 			errs = append(errs, fields.At(p.KeyNode, p.Path, err))
 		}
 	}
 	return b, b.postpone(errs)
+}
+
+// checkLoad finds keys that have no meaning beside the others, where they stand.
+func (s *boardFields) checkLoad(board fields.Pair) (errs []error) {
+	by := flasher.LoadMethod(first(string(s.Load), string(flasher.LoadAuto)))
+	overTFTP := by == flasher.LoadAuto || by == flasher.LoadTFTP
+	overConsole := by != flasher.LoadTFTP && by != flasher.LoadHTTP
+	pairs, _ := fields.Pairs(board.Value, board.Path)
+	for _, p := range pairs {
+		var err error
+		switch p.Key {
+		case "tftp_dir", "tftp_server", "tftp_prefix":
+			if !overTFTP {
+				err = fmt.Errorf("it has no meaning with load: %s", by)
+			} else if p.Key == "tftp_prefix" && !s.TFTPServer.IsValid() {
+				err = errors.New("it is of no use without tftp_server")
+			}
+		case "load_baud":
+			if !overConsole {
+				err = fmt.Errorf("it has no meaning with load: %s", by)
+			}
+		}
+		if err != nil {
+			errs = append(errs, fields.At(p.KeyNode, p.Path, err))
+		}
+	}
+	return errs
 }
 
 func first(a, b string) string {
@@ -254,8 +282,6 @@ func (b *Board) options() ([]flasher.Option, error) {
 	}
 	if s.TFTPServer.IsValid() {
 		opts = append(opts, flasher.WithTFTPServer(s.TFTPServer, s.TFTPPrefix))
-	} else if s.TFTPPrefix != "" {
-		return nil, errors.New("tftp_prefix: is of no use without tftp_server")
 	}
 	if s.HTTPPort != 0 {
 		opts = append(opts, flasher.WithHTTPPort(s.HTTPPort))

@@ -87,7 +87,9 @@ func WithRetries(n int) Option {
 
 // WithMaxTransfers bounds how many transfers run at once, 1 to 10000. Default
 // 64. When all are taken, a new request displaces one that was never
-// acknowledged, of the address that has the most of these.
+// acknowledged, of the address that has the most of these. Requests that come faster
+// than displaced transfers end wait in the socket; what that has no room for is lost,
+// and clients ask again.
 func WithMaxTransfers(n int) Option {
 	return func(c *config) error {
 		if n < 1 || n > 10000 {

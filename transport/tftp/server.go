@@ -23,6 +23,7 @@ type Server struct {
 	mu     sync.Mutex
 	files  map[string]File
 	active map[netip.AddrPort]*transfer
+	slots  chan struct{} // one for each transfer that is active or about to end
 	conn   net.PacketConn
 	closed bool
 	served chan struct{} // closed when Serve returns
@@ -54,7 +55,7 @@ func New(opts ...Option) (*Server, error) {
 	if c.maxTransfers == 0 {
 		c.maxTransfers = 64
 	}
-	return &Server{cfg: c, files: map[string]File{}, active: map[netip.AddrPort]*transfer{}, bursts: map[netip.Addr]int{}, served: make(chan struct{})}, nil
+	return &Server{cfg: c, files: map[string]File{}, active: map[netip.AddrPort]*transfer{}, bursts: map[netip.Addr]int{}, served: make(chan struct{}), slots: make(chan struct{}, 2*c.maxTransfers)}, nil
 }
 
 // Add serves f as name, in the place of what had this name before; transfers
@@ -156,6 +157,25 @@ func (s *Server) read(conn net.PacketConn) error {
 	}
 }
 
+// slot waits for a place for one more transfer, but not for long: those that were
+// displaced end at once. What a flood brings meanwhile waits in the socket or is lost
+// there.
+func (s *Server) slot() bool {
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(100 * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
 // request starts a transfer, in the place of one that the same client has.
 func (s *Server) request(p []byte, addr net.Addr, key netip.AddrPort) error {
 	fail := func(name string, err error) error {
@@ -168,6 +188,16 @@ func (s *Server) request(p []byte, addr net.Addr, key netip.AddrPort) error {
 	if err != nil {
 		return fail("", err)
 	}
+	if !s.slot() {
+		s.cfg.log.Debug("tftp request dropped", "file", req.name, "client", addr.String())
+		return nil
+	}
+	started := false
+	defer func() {
+		if !started {
+			<-s.slots
+		}
+	}()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -193,6 +223,7 @@ func (s *Server) request(p []byte, addr net.Addr, key netip.AddrPort) error {
 		ctx: ctx, cancel: cancel, done: make(chan struct{}), began: time.Now()}
 	s.active[key] = t
 	s.stats.Started++
+	started = true
 	s.wg.Go(func() {
 		defer close(t.done)
 		defer cancel(nil)
@@ -202,6 +233,7 @@ func (s *Server) request(p []byte, addr net.Addr, key netip.AddrPort) error {
 		t.run()
 		s.mu.Lock()
 		defer s.mu.Unlock()
+		<-s.slots
 		if s.active[key] == t {
 			delete(s.active, key)
 		}

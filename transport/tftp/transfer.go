@@ -76,16 +76,21 @@ func (t *transfer) own() bool {
 }
 
 func (t *transfer) run() {
-	t.negotiate()
-	t.s.emit(t, Started, nil)
-	var err error
-	if t.own() {
-		err = t.sendWindows()
-	} else {
-		err = t.sendPlain()
+	err := context.Cause(t.ctx) // displaced already?
+	if err == nil {
+		t.negotiate()
+		t.s.emit(t, Started, nil)
+		if t.own() {
+			err = t.sendWindows()
+		} else {
+			err = t.sendPlain()
+		}
 	}
 	if cause := context.Cause(t.ctx); err != nil && cause != nil {
 		err = cause
+	}
+	if errors.Is(err, ErrSuperseded) && !t.s.wasAcked(t) {
+		err = fmt.Errorf("%w, and had acknowledged nothing in %v: does a firewall keep packets from the board?", err, time.Since(t.began).Round(time.Millisecond))
 	}
 	if err != nil {
 		t.s.emit(t, Failed, &Error{Op: "send", File: t.req.name, Client: t.addr.String(), Err: err})

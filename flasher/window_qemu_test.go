@@ -1,0 +1,76 @@
+package flasher_test
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"sync/atomic"
+	"testing"
+
+	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/internal/virtboard"
+	"github.com/dutflash/dutflash/internal/virtboard/debian"
+)
+
+// narrowNetwork is that of a board whose network card has few buffers.
+type narrowNetwork struct {
+	flasher.Network
+	address netip.Addr
+	buffers int64
+}
+
+func (n narrowNetwork) Address() netip.Addr { return n.address }
+
+func (n narrowNetwork) ListenPacket(ctx context.Context, network, address string) (net.PacketConn, error) {
+	conn, err := n.Network.ListenPacket(ctx, network, address)
+	return &narrowConn{PacketConn: conn, buffers: n.buffers}, err
+}
+
+// narrowConn loses what comes at once and is more than the buffers hold.
+type narrowConn struct {
+	net.PacketConn
+	buffers int64
+	used    atomic.Int64
+}
+
+func (c *narrowConn) ReadFrom(p []byte) (int, net.Addr, error) {
+	n, a, err := c.PacketConn.ReadFrom(p)
+	c.used.Store(0) // the board has read them, and says something
+	return n, a, err
+}
+
+func (c *narrowConn) WriteTo(p []byte, to net.Addr) (int, error) {
+	if used := c.used.Add(1); used > c.buffers && used%17 != 0 { // some time passes as well
+		return len(p), nil
+	}
+	return c.PacketConn.WriteTo(p, to)
+}
+
+// TestWindowRemembered: what a real U-Boot loses of the first operation's windows,
+// the next operation of the same Flasher does not ask for any more.
+func TestWindowRemembered(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, virtboard.ARM64, mib)
+	narrow := narrowNetwork{r.board.Network(), r.board.Network().Address(), 5}
+	f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{}), flasher.WithNetwork(narrow))
+	for range 2 {
+		s, err := f.BusyboxShell(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	asked := regexp.MustCompile(`setenv tftpwindowsize '?(\d+)`).FindAllStringSubmatch(r.console.String(), -1)
+	if len(asked) < 2 {
+		t.Fatalf("U-Boot was told windows of %q", asked)
+	}
+	first, _ := strconv.Atoi(asked[0][1])
+	last, _ := strconv.Atoi(asked[len(asked)-1][1])
+	if first != 16 || last < 1 || last > 5 {
+		t.Errorf("the first window is %d and the last %d, want 16, and at most the 5 that the card holds; all: %q", first, last, asked)
+	}
+}
