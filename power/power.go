@@ -1,8 +1,9 @@
 // Package power switches a board on and off.
 //
 // [Controller] is what every switch can do. What only some can do (cycle by
-// themselves, tell whether the board is on, measure what it draws) is a further
-// interface, found by type assertion: [Cycler], [StateReader], [Meter].
+// themselves, tell whether the board is on, measure what it draws, start it in
+// recovery mode) is a further interface, found by type assertion: [Cycler],
+// [StateReader], [Meter], [Rescuer].
 // Drivers live in sub-packages, one per kind of switch, so that a program
 // links only what it uses. [Switching] has the retries, the settling time and the
 // verification that drivers share; a driver of one's own can use it too.
