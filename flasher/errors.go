@@ -3,6 +3,7 @@ package flasher
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -113,9 +114,12 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s: %v", e.Op, e.Step, e.Err)
 	if len(e.Attempts) > 1 {
-		fmt.Fprintf(&b, " (attempt %d; those before failed at:", len(e.Attempts))
-		for _, a := range e.Attempts[:len(e.Attempts)-1] {
-			fmt.Fprintf(&b, " %s", a.Step)
+		fmt.Fprintf(&b, " (attempt %d; before: ", len(e.Attempts))
+		for i, a := range e.Attempts[:len(e.Attempts)-1] {
+			if i > 0 {
+				b.WriteString("; ")
+			}
+			b.WriteString(a.short(e.Op))
 		}
 		b.WriteString(")")
 	}
@@ -140,4 +144,50 @@ func lastLine(s string) string {
 
 func indent(s string) string {
 	return "  | " + strings.ReplaceAll(strings.TrimRight(s, "\n"), "\n", "\n  | ")
+}
+
+// reasonLength is how many bytes of an earlier attempt's reason an error shows.
+const reasonLength = 120
+
+// short is the step and the beginning of the reason, without the operation's name.
+func (a Attempt) short(op string) string {
+	reason, _, _ := strings.Cut(strings.TrimPrefix(a.Reason, op+": "), "\n")
+	if len(reason) > reasonLength {
+		reason = strings.ToValidUTF8(reason[:reasonLength], "") + "..."
+	}
+	return reason
+}
+
+var (
+	frameStart = regexp.MustCompile(`<([a-z]{9})\.([a-z]{9}):`)
+	frameRest  = regexp.MustCompile(`^(?:<[a-z]{9}\.[a-z]{9}(?::[^<>\n]*)?>)+$`)
+)
+
+// withoutFrames takes what the session of a shell types and prints for its own sake
+// out of the last lines of a console, and returns at most n of those that are left:
+// what the board's kernel and programs said. A frame is "<A.B:TEXT:B.A>", which may
+// have many lines, or a line "<A.B:NUMBERS>".
+func withoutFrames(text string, n int) string {
+	for at := 0; ; {
+		m := frameStart.FindStringSubmatchIndex(text[at:])
+		if m == nil {
+			break
+		}
+		begin := at + m[0]
+		end := ":" + text[at+m[4]:at+m[5]] + "." + text[at+m[2]:at+m[3]] + ">"
+		i := strings.Index(text[begin:], end)
+		if i < 0 {
+			at += m[1]
+			continue
+		}
+		text = text[:begin] + text[begin+i+len(end):]
+		at = begin
+	}
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		if line = strings.TrimRight(line, "\r"); line != "" && !frameRest.MatchString(line) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -27,6 +27,13 @@ type flashConfig struct {
 // device path such as /dev/mmcblk1, or /sys/class/block#ADDRESS for the block
 // device whose sysfs path contains the address. The default is the Flasher's
 // default target, else the manifest's default_target.
+//
+// The kernel numbers disks in the order in which it finds them, so that after a
+// reboot mmcblk0 may be another one than before; an address is always the same
+// one's. A retry whose target is another device than in the first attempt, by
+// address, size, model or serial number, fails with [ErrTargetChanged]. While it is
+// written the target is held open, so that one that is taken away is noticed
+// ([ErrTargetGone]) and nothing else is written in its place.
 func WithTarget(target string) FlashOption {
 	return func(c *flashConfig) error { c.target = target; return nil }
 }
@@ -93,7 +100,10 @@ func WithImageSHA256(sum string) FlashOption {
 // http(s) or an oci URL. Its format is recognised by magic number.
 //
 // The error is an [*Error]; with it comes a Result that says how far the flash
-// got, unless nothing was begun.
+// got, unless nothing was begun. A target that is missing, read-only, mounted or too
+// small is refused before the first write, preflash commands included; one that is
+// mounted or read-only is left to preflash commands that look as if they released it
+// (umount, swapoff, force_ro and the like), and refused after them if they did not.
 func (f *Flasher) Flash(ctx context.Context, ref string, opts ...FlashOption) (*Result, error) {
 	return f.flash(ctx, []Part{{Image: ref}}, false, opts)
 }

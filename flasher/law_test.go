@@ -171,3 +171,42 @@ func TestWithoutDirectIO(t *testing.T) {
 		}
 	})
 }
+
+// TestReleasedByPreflash: a read-only target is refused before any preflash command
+// runs, unless one may make it writable; then it is looked at again behind them.
+func TestReleasedByPreflash(t *testing.T) {
+	t.Parallel()
+	const release = "echo the test writes 0 to force_ro"
+	for _, tc := range []struct {
+		name, command string
+		released      bool
+		step          flasher.Step // that refuses; "" is none
+	}{
+		{"no command for it", "true", false, flasher.StepTarget},
+		{"a command that does not help", release, false, flasher.StepPreflash},
+		{"a command that helps", release, true, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			raw := testImage(2 * mib)
+			s := newSimulated(t, flashertest.WithDisk(4*mib, nil), flashertest.WithFaults(flashertest.Faults{ReadOnly: true}))
+			s.preflash(t, tc.command)
+			f := s.flasher(t, flasher.WithProgress(func(ev flasher.Event) {
+				if ev.Step == flasher.StepPreflash && ev.State == flasher.StateStarted && tc.released {
+					if err := s.SetFaults(flashertest.Faults{}); err != nil {
+						t.Error(err)
+					}
+				}
+			}))
+			_, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw))
+			var typed *flasher.Error
+			switch {
+			case tc.step == "" && (err != nil || s.content(t, len(raw)) != sha256Hex(raw)):
+				t.Errorf("got %v, want the image on the disk", err)
+			case tc.step != "" && (!errors.As(err, &typed) || !errors.Is(err, flasher.ErrTargetReadOnly) || typed.Step != tc.step || len(typed.Attempts) != 1):
+				t.Errorf("got %v, want ErrTargetReadOnly in step %q", err, tc.step)
+			}
+			s.isOff(t)
+		})
+	}
+}

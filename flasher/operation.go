@@ -9,8 +9,10 @@ import (
 
 	"github.com/dutflash/dutflash/bundle"
 	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/internal/extents"
 	"github.com/dutflash/dutflash/power"
 	"github.com/dutflash/dutflash/transport/console"
+	"github.com/dutflash/dutflash/transport/image"
 	"github.com/dutflash/dutflash/uboot"
 )
 
@@ -102,7 +104,7 @@ func (o *operation) tail() string {
 	if con == nil {
 		return ""
 	}
-	return con.Tail(tailLines)
+	return withoutFrames(con.Tail(8*tailLines), tailLines)
 }
 
 // board is the board's address as text, "" where it has none.
@@ -124,6 +126,22 @@ func (o *operation) setConsole(c *console.Console) {
 func hint(s Step, err error) string {
 	timeout := errors.Is(err, context.DeadlineExceeded)
 	switch {
+	case errors.Is(err, ErrTargetGone), errors.Is(err, ErrTargetChanged):
+		return "" // they say it themselves
+	case errors.Is(err, extents.ErrWrite), errors.Is(err, errWriteRefused):
+		return "the medium is worn out, damaged or write-protected at that place: look at the kernel's I/O errors and try another medium"
+	case errors.Is(err, ErrVerify):
+		return "the medium does not keep what it takes: it is worn out, forged or badly connected; the target is not usable as it is, try another medium"
+	case errors.Is(err, extents.ErrRead), errors.Is(err, ErrDeviceRead):
+		return "the medium cannot be read at that place: look at the kernel's I/O errors and try another medium"
+	case errors.Is(err, extents.ErrTransfer), errors.Is(err, ErrStalled):
+		return "look at the network between the board and this host: cable, duplex, firewall, address; what is written already is kept for the next try"
+	case errors.Is(err, image.ErrChecksum):
+		return "the image is damaged or the checksum is that of another one; the target was not touched"
+	case errors.Is(err, ErrImageTooLarge), errors.Is(err, ErrPartitionNotFound):
+		return "nothing of the image was written"
+	case s == StepPreflash:
+		return "the command is in preflash_commands of the bundle's manifest; the image was not written"
 	case errors.Is(err, uboot.ErrSilent):
 		return "nothing was heard: check the power switch's port, the serial cable and the baud rate"
 	case errors.Is(err, uboot.ErrPastBootloader):

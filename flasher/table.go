@@ -47,7 +47,7 @@ func (w *writer) readTable(ctx context.Context, disk busybox.BlockDevice) (*gpt.
 		err = fmt.Errorf("%w: a protective MBR without a GPT behind it", gpt.ErrDamaged)
 	}
 	if err == nil {
-		err = errors.New("there is none")
+		err = errors.New("there is none; flash the image of a whole disk first, or name the whole target")
 	}
 	return nil, nil, fmt.Errorf("%w of %s: %w%s", ErrPartitionTable, disk.Path, err, w.backupNote(ctx, disk))
 }

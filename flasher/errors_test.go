@@ -1,0 +1,56 @@
+package flasher_test
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/dutflash/dutflash/flasher"
+	"github.com/dutflash/dutflash/flasher/flashertest"
+)
+
+// TestErrorsForStrangers reads errors as somebody does who sees them at night: what
+// failed, what the board said, what was tried, what to do. What the session types for
+// its own sake is not among the console lines.
+func TestErrorsForStrangers(t *testing.T) {
+	t.Parallel()
+	ours := regexp.MustCompile(`<[a-z]{9}\.[a-z]{9}`)
+	for _, tc := range []struct {
+		name     string
+		faults   flashertest.Faults
+		preflash string
+		opts     []flasher.Option
+		says     []string
+	}{
+		{name: "write", faults: flashertest.Faults{WriteErrorAt: mib}, says: []string{"flash: write: ", "refuses to be written", "exit status 74", "I/O error, dev mmcblk0, sector 2048", "try another medium"}},
+		{name: "write by stream", faults: flashertest.Faults{WriteErrorAt: mib}, opts: []flasher.Option{flasher.WithMethod(flasher.MethodStream)},
+			says: []string{"refuses to be written", "attempt 2; before: write: the device refuses to be written", "try another medium"}},
+		{name: "read", faults: flashertest.Faults{ReadErrorAt: mib}, says: []string{"cannot be read: 4194304 bytes at offset 0", "try another medium"}},
+		{name: "wrong bits", faults: flashertest.Faults{FlipAt: []int64{mib}}, says: []string{"does not hold what was written", "SHA-256 of the device is", "of the image", "worn out, forged"}},
+		{name: "network", faults: flashertest.Faults{CutHTTPAfter: 20000, CutHTTPTimes: 1000}, opts: []flasher.Option{flasher.WithRetries(1)},
+			says: []string{"cannot fetch the image", "attempt 2; before: write: the board cannot fetch the image", "cable, duplex, firewall"}},
+		{name: "preflash", preflash: "blkdiscard /dev/nosuch", says: []string{`command "blkdiscard /dev/nosuch"`, "exit status 1", "can't open", "preflash_commands"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s := newSimulated(t, flashertest.WithDisk(8*mib, nil), flashertest.WithFaults(tc.faults))
+			if tc.preflash != "" {
+				s.preflash(t, tc.preflash)
+			}
+			_, err := s.flasher(t, tc.opts...).Flash(t.Context(), imageFile(t, "image.raw", testImage(6*mib)))
+			var typed *flasher.Error
+			if !errors.As(err, &typed) {
+				t.Fatalf("got %v, want a *flasher.Error", err)
+			}
+			for _, want := range tc.says {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in\n%v", want, err)
+				}
+			}
+			if ours.MatchString(typed.Tail) {
+				t.Errorf("the session's own marks are among the console lines:\n%s", typed.Tail)
+			}
+		})
+	}
+}
