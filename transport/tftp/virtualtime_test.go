@@ -94,6 +94,7 @@ type board struct {
 	window uint16
 	store  func(block uint16) time.Duration // how long it takes for a block
 	deaf   bool                             // says nothing to what it has already
+	each   bool                             // answers each block that it does not wait for, as RFC 7440 has it
 	waits  int                              // in a row, for its timer of five seconds
 }
 
@@ -137,7 +138,7 @@ func (b *board) receive(t *testing.T, l *link) (got []byte) {
 			t.Errorf("ERROR %q", p[4:])
 			return nil
 		case block != have+1:
-			if !b.deaf && (!nacked || told != have) {
+			if !b.deaf && (b.each || !nacked || told != have) {
 				nacked, told = true, have
 				say()
 				ackAt = have + b.window
@@ -201,11 +202,11 @@ func TestSentAgain(t *testing.T) {
 		{"loss of 1 %, round trip of 20 ms", always(10 * ms), loss(10), quick, 106, 130},
 		{"loss of 10 %", lan, loss(100), quick, 160, 270},
 	} {
-		for _, b := range []*board{{window: 1}, {window: 1, deaf: true}, {window: 16}} {
+		for _, b := range []*board{{window: 1}, {window: 1, deaf: true}, {window: 16}, {window: 16, each: true}} {
 			if b.deaf && tc.lost != nil {
 				continue // what it does not say, its timer has to, in five seconds
 			}
-			t.Run(fmt.Sprintf("%s, window %d, deaf %v", tc.name, b.window, b.deaf), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s, window %d, deaf %v, each %v", tc.name, b.window, b.deaf, b.each), func(t *testing.T) {
 				b.store = tc.store
 				limit := tc.sixteen
 				if b.window == 1 {

@@ -26,7 +26,7 @@ type windows struct {
 	high       int64 // highest block ever sent
 	told       int64 // block that the client has said that it misses
 	copied     int64 // highest block of which the client may have got a copy that it had no use for
-	echoes     int   // answers yet to come to second copies of what the client had
+	echoes     int   // answers that may come to copies: U-Boot answers the first, others each
 	burst      int   // blocks at once: the window, or less where the board loses bursts
 	losses     int   // rounds with loss, less those without
 	single     bool  // several blocks with one call cannot be had
@@ -69,7 +69,7 @@ func (w *windows) round(end int64) error {
 			return err
 		}
 	}
-	sent, silences := time.Now(), 0
+	sent, silences, copies := time.Now(), 0, 0
 	w.timer.Reset(t.timing.wait())
 	for {
 		ack, ok, err := t.receive(w.timer)
@@ -84,9 +84,11 @@ func (w *windows) round(end int64) error {
 			if silences++; silences > 1 {
 				w.single = true // in case that what several blocks pass through drops them
 			}
+			again := t.retransmits
 			if err := w.prompt(end, silences); err != nil {
 				return err
 			}
+			copies += t.retransmits - again
 			w.timer.Reset(t.timing.wait())
 			continue
 		}
@@ -119,7 +121,7 @@ func (w *windows) round(end int64) error {
 			if !full {
 				w.told = w.next // this acknowledgement says that it is missing
 			}
-			w.echoes = silences
+			w.echoes = copies
 			w.judge(full && silences == 0)
 			return nil
 		case ahead == 0 && w.burst < t.window:
