@@ -87,14 +87,17 @@ func wait(t *testing.T, file string, lines int) string {
 }
 
 // TestInterruptOnce: Ctrl-C, and the end of the terminal, stop cleanly and leave the
-// board off.
+// board off, also where SIGTERM follows: timeout(1) sends it to the program and to its
+// process group.
 func TestInterruptOnce(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			cmd, dir := start(t, "echo off >>off")
-			if err := cmd.Process.Signal(sig); err != nil {
-				t.Fatal(err)
+			for _, sig := range []os.Signal{sig, syscall.SIGTERM, syscall.SIGTERM} {
+				if err := cmd.Process.Signal(sig); err != nil {
+					t.Fatal(err)
+				}
 			}
 			var exit *exec.ExitError
 			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
@@ -125,11 +128,21 @@ func TestInterruptTwice(t *testing.T) {
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}()
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	var err error
+	for waiting := true; waiting; {
+		select {
+		case err = <-ended:
+			waiting = false
+		case <-tick.C: // one that comes right behind the first is taken for it
+			cmd.Process.Signal(os.Interrupt)
+		}
 	}
 	var exit *exec.ExitError
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+	if !errors.As(err, &exit) || exit.ExitCode() != 130 {
 		t.Errorf("got %v, want exit status 130", err)
 	}
 	if said, err := os.ReadFile(filepath.Join(dir, "output")); err != nil || !strings.Contains(string(said), "interrupted twice") {

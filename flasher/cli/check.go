@@ -216,7 +216,9 @@ func checkCables(ctx context.Context, b *config.Board) (said string, err error) 
 	}
 	until, cancel := context.WithTimeout(ctx, bootSign)
 	defer cancel()
-	if _, err := con.Expect(until, expect.Regexp(regexp.MustCompile(`\S`))); err != nil {
+	if _, err := con.Expect(until, expect.Regexp(regexp.MustCompile(`\S`))); ctx.Err() != nil {
+		return "", err
+	} else if err != nil {
 		return "", fmt.Errorf("the board said nothing within %v of power on: check the switch's port, the serial cable and the baud rate: %w", bootSign, err)
 	}
 	return "the board was switched on, spoke, and was switched off", nil
