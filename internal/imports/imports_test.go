@@ -52,7 +52,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"internal/registryauth": {modules: []string{"oras.land/oras-go/v2"}},
 	"internal/filelock":     {modules: []string{"golang.org/x/sys"}},
 	"flasher": {
-		ours: []string{"internal/filelock", 
+		ours: []string{"internal/filelock",
 			"uboot", "busybox", "bundle", "power",
 			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents", "internal/gpt",
 		},
