@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/dutflash/dutflash/internal/testtool"
 	"github.com/dutflash/dutflash/internal/virtboard"
 	"github.com/dutflash/dutflash/internal/virtboard/debian"
+	"github.com/dutflash/dutflash/uboot"
 )
 
 // daemonBoard is a board whose network has a TFTP server that is not ours: QEMU's
@@ -77,45 +80,117 @@ func (b *daemonBoard) Write(p []byte) (int, error) {
 
 func (b *daemonBoard) Close() error { return b.reader.Close() }
 
-// TestFlashWithTFTPDaemon: the board loads from another server's directory, in
-// which nothing of ours is left, and gets the image from this host.
-func TestFlashWithTFTPDaemon(t *testing.T) {
-	t.Parallel()
+// newDaemonBoard returns a board whose TFTP server serves root, with its disk and the
+// port of this host's that the board reaches.
+func newDaemonBoard(t *testing.T, root string) (b *daemonBoard, disk string, port int) {
+	t.Helper()
 	qemu := testtool.Need(t, "qemu-system-aarch64", "apt-get install qemu-system-arm")
 	uboot := "/usr/lib/u-boot/qemu_arm64/u-boot.bin"
 	testtool.NeedFile(t, uboot, "apt-get install u-boot-qemu")
 	socat := testtool.Need(t, "socat", "apt-get install socat")
-	root, disk := t.TempDir(), filepath.Join(t.TempDir(), "disk.img")
-	served := filepath.Join(root, "lab", "dut7")
-	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 32*mib), os.MkdirAll(served, 0o755), os.WriteFile(filepath.Join(served, "theirs"), nil, 0o600)); err != nil {
+	disk, port = filepath.Join(t.TempDir(), "disk.img"), freePort(t)
+	if err := errors.Join(os.WriteFile(disk, nil, 0o600), os.Truncate(disk, 32*mib)); err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
-	b := &daemonBoard{args: []string{qemu, "-M", "virt", "-cpu", "cortex-a57", "-m", "1024", "-bios", uboot,
+	b = &daemonBoard{args: []string{qemu, "-M", "virt", "-cpu", "cortex-a57", "-m", "1024", "-bios", uboot,
 		"-display", "none", "-serial", "stdio", "-monitor", "none",
 		"-netdev", fmt.Sprintf("user,id=n0,tftp=%s,guestfwd=tcp:10.0.2.100:%d-cmd:%s STDIO TCP4:127.0.0.1:%d", root, port, socat, port), "-device", "virtio-net-device,netdev=n0",
 		"-drive", "if=none,id=d,format=raw,file=" + disk, "-device", "virtio-blk-device,drive=d"}}
 	t.Cleanup(func() { b.Off(context.Background()) })
+	return b, disk, port
+}
+
+// TestFlashWithTFTPDaemon: the board loads from another server, and gets the image from
+// this host. Either the files are put into the server's directory, in which nothing of
+// ours is left, or somebody has put them there under the bundle's names.
+func TestFlashWithTFTPDaemon(t *testing.T) {
+	t.Parallel()
+	for _, placed := range []string{"by us", "by others"} {
+		t.Run(placed, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			served := filepath.Join(root, "lab", "dut7")
+			if err := errors.Join(os.MkdirAll(served, 0o755), os.WriteFile(filepath.Join(served, "theirs"), nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			b, disk, port := newDaemonBoard(t, root)
+			bundle := bundleDir(t, virtboard.ARM64, debian.Bundle{})
+			var console syncBuffer
+			opts := []flasher.Option{flasher.WithTFTPServer(netip.MustParseAddr("10.0.2.2"), "lab/dut7/"),
+				flasher.WithServerAddress(netip.MustParseAddr("10.0.2.100")), flasher.WithHTTPPort(port), flasher.WithBindAddress(netip.MustParseAddr("127.0.0.1")),
+				flasher.WithCacheDir(t.TempDir()), flasher.WithTranscript(&console), flasher.WithCycleWait(10 * time.Millisecond)}
+			if placed == "by us" {
+				opts = append(opts, flasher.WithTFTPDir(served))
+			} else if err := os.CopyFS(served, os.DirFS(filepath.Join(bundle, "data"))); err != nil {
+				t.Fatal(err)
+			}
+			before := names(t, served)
+			f, err := flasher.New(b.open, b, bundle, opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw := testImage(16 * mib)
+			res, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw))
+			if err != nil {
+				t.Fatalf("%v\nconsole:\n%s", err, console.String())
+			}
+			if got, err := os.ReadFile(disk); err != nil || sha256Hex(got[:len(raw)]) != res.SHA256 || res.SHA256 != sha256Hex(raw) {
+				t.Errorf("the disk does not hold the image (%v)", err)
+			}
+			if left := names(t, served); !slices.Equal(left, before) {
+				t.Errorf("in the daemon's directory: %q; want only what was there before, %q", left, before)
+			}
+		})
+	}
+}
+
+// TestFlashWithWrongTFTPFile: what others placed is of another release. The error says
+// so, and nothing of it is booted.
+func TestFlashWithWrongTFTPFile(t *testing.T) {
+	t.Parallel()
+	root, bundle := t.TempDir(), bundleDir(t, virtboard.ARM64, debian.Bundle{})
+	kernel, err := os.ReadFile(filepath.Join(bundle, "data", "kernel"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kernel[len(kernel)/2] ^= 1
+	if err := os.WriteFile(filepath.Join(root, "kernel"), kernel, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, disk, port := newDaemonBoard(t, root)
 	var console syncBuffer
-	f, err := flasher.New(b.open, b, bundleDir(t, virtboard.ARM64, debian.Bundle{}),
-		flasher.WithTFTPDir(served), flasher.WithTFTPServer(netip.MustParseAddr("10.0.2.2"), "lab/dut7/"),
+	f, err := flasher.New(b.open, b, bundle, flasher.WithTFTPServer(netip.MustParseAddr("10.0.2.2"), ""), flasher.WithRetries(0),
 		flasher.WithServerAddress(netip.MustParseAddr("10.0.2.100")), flasher.WithHTTPPort(port), flasher.WithBindAddress(netip.MustParseAddr("127.0.0.1")),
 		flasher.WithCacheDir(t.TempDir()), flasher.WithTranscript(&console), flasher.WithCycleWait(10*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
-	raw := testImage(16 * mib)
-	res, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw))
+	_, err = f.Flash(t.Context(), imageFile(t, "image.raw", testImage(mib)))
+	var e *flasher.Error
+	if !errors.As(err, &e) || e.Step != flasher.StepLoad || !errors.Is(err, uboot.ErrCRC) || strings.Contains(console.String(), "Starting kernel") {
+		t.Errorf("got %v, want %v in step %q; console:\n%s", err, uboot.ErrCRC, flasher.StepLoad, console.String())
+	}
+	if got, err := os.ReadFile(disk); err != nil || sha256Hex(got) != sha256Hex(make([]byte, 32*mib)) {
+		t.Errorf("the disk was touched (%v)", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.proc != nil {
+		t.Error("the board was left on")
+	}
+}
+
+// names lists a directory.
+func names(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
 	if err != nil {
-		t.Fatalf("%v\nconsole:\n%s", err, console.String())
+		t.Fatal(err)
 	}
-	if got, err := os.ReadFile(disk); err != nil || sha256Hex(got[:len(raw)]) != res.SHA256 || res.SHA256 != sha256Hex(raw) {
-		t.Errorf("the disk does not hold the image (%v)", err)
+	for _, e := range entries {
+		names = append(names, e.Name())
 	}
-	left, err := os.ReadDir(served)
-	if err != nil || len(left) != 1 || left[0].Name() != "theirs" {
-		t.Errorf("in the daemon's directory: %v, %v; want only what was there before", left, err)
-	}
+	return names
 }
 
 // TestTFTPDirMissing is refused before the board is touched.
