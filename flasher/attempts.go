@@ -23,7 +23,7 @@ type Attempt struct {
 	// Reason is Err as text.
 	Reason string `json:"reason"`
 	// Elapsed is how long the attempt took.
-	Elapsed time.Duration `json:"elapsed"`
+	Elapsed time.Duration `json:"-"`
 }
 
 // WithRetries sets how often an operation is begun anew with a power cycle after

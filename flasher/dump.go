@@ -146,7 +146,7 @@ type DumpResult struct {
 	Board    string        `json:"board"`
 	Attempts []Attempt     `json:"attempts,omitempty"`
 	Steps    []StepTime    `json:"steps"`
-	Elapsed  time.Duration `json:"elapsed"`
+	Elapsed  time.Duration `json:"-"`
 	Warnings []string      `json:"warnings,omitempty"`
 }
 

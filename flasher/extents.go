@@ -95,14 +95,20 @@ func (w *writer) runExtents(ctx context.Context) error {
 	writing := w.meter(StepWrite, w.device.Path, total)
 	checking := w.meter(StepVerify, w.device.Path, total)
 	say := w.reporter(p)
+	written := false
+	tell := func(s extents.Stats) {
+		say()
+		if !written {
+			writing.updateWire(s.Unchanged+s.Written, s.Sent)
+			written = s.Unchanged+s.Written == s.Total
+		}
+		if written && w.f.cfg.verify != VerifyNone {
+			checking.updateWire(s.Proved, s.Sent) // the writer is done, the reader may not be
+		}
+	}
 	ctx, stop := w.watch(ctx, func() (any, bool) {
 		s := p.Stats()
-		say()
-		if right := s.Unchanged + s.Written; right < s.Total {
-			writing.updateWire(right, s.Sent)
-		} else {
-			checking.updateWire(s.Proved, s.Sent) // the writer is done, the reader is not
-		}
+		tell(s)
 		return s, false
 	})
 	// While one reader waits for the device, the other computes a digest or
@@ -114,8 +120,8 @@ func (w *writer) runExtents(ctx context.Context) error {
 	args := []string{device, w.servers.url(extentsName), input, w.outputFlags(), w.digest.program, "writer", "reader", "reader2"}
 	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, args...)
 	stop()
-	say()
 	s := p.Stats()
+	tell(s)
 	w.res.UnchangedBytes, w.res.WrittenBytes, w.res.ZeroedBytes = s.Unchanged, s.Written, s.Zeroed
 	w.res.TransferredBytes, w.res.ProvedBytes = s.Sent, s.Proved
 	w.f.cfg.log.Info("Extents", "unchanged", s.Unchanged, "written", s.Written, "zeroed", s.Zeroed, "sent", s.Sent, "proved", s.Proved)

@@ -63,8 +63,8 @@ type Result struct {
 	Attempts []Attempt `json:"attempts,omitempty"`
 	// Steps holds what each step took, in the order they ended.
 	Steps []StepTime `json:"steps"`
-	// Elapsed is the whole operation.
-	Elapsed time.Duration `json:"elapsed"`
+	// Elapsed is the whole operation; in JSON it is elapsed_seconds.
+	Elapsed time.Duration `json:"-"`
 	// Warnings are things that went another way than asked but did no harm,
 	// such as a cached bundle because the registry could not be reached.
 	Warnings []string `json:"warnings,omitempty"`
@@ -74,5 +74,5 @@ type Result struct {
 // prepared while the board boots.
 type StepTime struct {
 	Step    Step          `json:"step"`
-	Elapsed time.Duration `json:"elapsed"`
+	Elapsed time.Duration `json:"-"`
 }

@@ -9,6 +9,11 @@
 // [Run] is the main function of a program around such a tree: it takes care of
 // signals, prints errors, and returns the exit code.
 //
+// With --json, each line is an object: events with time, step, state, and where they
+// are known done, total, wire (bytes over the network), bytes_per_second, seconds_left,
+// message and error; the last has the result (see [flasher.Result]) or error, and
+// exit_code.
+//
 // On a terminal the progress of a flash or a dump is drawn; colours are left out where
 // NO_COLOR is set, and lines are printed where TERM is dumb.
 //

@@ -33,11 +33,14 @@ func TestFlashJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps := map[string]bool{}
+	var wire int64
 	var last struct {
 		Step   string `json:"step"`
+		Wire   int64  `json:"wire"`
 		Result struct {
-			SHA256 string `json:"sha256"`
-			Device string `json:"device"`
+			SHA256  string  `json:"sha256"`
+			Device  string  `json:"device"`
+			Seconds float64 `json:"elapsed_seconds"`
 		} `json:"result"`
 		Exit *int `json:"exit_code"`
 	}
@@ -46,8 +49,12 @@ func TestFlashJSON(t *testing.T) {
 			t.Fatalf("%v: %s", err, line)
 		}
 		steps[last.Step] = true
+		wire = max(wire, last.Wire)
 	}
-	if last.Exit == nil || *last.Exit != 0 || last.Result.Device != "/dev/mmcblk0" || len(last.Result.SHA256) != 64 {
+	if wire == 0 {
+		t.Error("no event tells what went over the network")
+	}
+	if last.Exit == nil || *last.Exit != 0 || last.Result.Device != "/dev/mmcblk0" || last.Result.Seconds <= 0 || len(last.Result.SHA256) != 64 {
 		t.Errorf("the last line is %+v", last)
 	}
 	if !steps["write"] || !steps["power"] {

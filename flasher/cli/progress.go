@@ -184,11 +184,12 @@ func (p *progress) object(ev flasher.Event) {
 		State     flasher.State `json:"state"`
 		Done      int64         `json:"done,omitempty"`
 		Total     int64         `json:"total,omitempty"`
+		Wire      int64         `json:"wire,omitempty"`
 		Rate      float64       `json:"bytes_per_second,omitempty"`
 		Remaining float64       `json:"seconds_left,omitempty"`
 		Message   string        `json:"message,omitempty"`
 		Error     string        `json:"error,omitempty"`
-	}{ev.Time, ev.Step, ev.State, ev.Done, ev.Total, ev.Rate, ev.Remaining.Seconds(), ev.Message, ""}
+	}{ev.Time, ev.Step, ev.State, ev.Done, ev.Total, ev.Wire, ev.Rate, ev.Remaining.Seconds(), ev.Message, ""}
 	if ev.Err != nil {
 		o.Error = ev.Err.Error()
 	}
