@@ -109,7 +109,7 @@ func TestNetworkCutWhileWriting(t *testing.T) {
 	raw := testImage(48 * mib)
 	var once sync.Once
 	f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{}), flasher.WithRetryWait(time.Millisecond),
-		flasher.WithTimeouts(flasher.Timeouts{Stall: 5 * time.Second}),
+		flasher.WithTimeouts(flasher.Timeouts{Stall: 15 * time.Second}),
 		flasher.WithProgress(func(ev flasher.Event) {
 			switch {
 			case ev.Step == flasher.StepWrite && ev.Done > 12*mib:

@@ -3,6 +3,7 @@ package flasher_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -15,21 +16,27 @@ import (
 	"github.com/dutflash/dutflash/flasher"
 )
 
-// stageEnv has this program stage files in a directory, and wait to be killed.
+// stageEnv has this program stage the files of a bundle in a directory, and wait to be
+// killed: the directory, the bundle, an image and a cache, in a list of paths.
 const stageEnv = "DUTFLASH_TEST_STAGE"
 
-// TestStageHelper is no test: it is the process that TestKilledWhileStaged kills.
-func TestStageHelper(t *testing.T) {
-	dir := os.Getenv(stageEnv)
-	if dir == "" {
-		t.Skip("started by TestKilledWhileStaged only")
+func TestMain(m *testing.M) {
+	if paths := filepath.SplitList(os.Getenv(stageEnv)); len(paths) == 4 {
+		fmt.Println(stage(paths[0], paths[1], paths[2], paths[3]))
+		os.Exit(1)
 	}
+	os.Exit(m.Run())
+}
+
+// stage flashes a board whose console does not open.
+func stage(dir, bundle, image, cache string) error {
 	open := func(ctx context.Context) (io.ReadWriteCloser, error) { <-ctx.Done(); return nil, ctx.Err() }
-	f, err := flasher.New(open, untouched{t}, tinyBundle(t), flasher.WithTFTPDir(dir), flasher.WithTimeouts(flasher.Timeouts{Power: time.Hour}), flasher.WithCacheDir(t.TempDir()))
+	f, err := flasher.New(open, untouched{}, bundle, flasher.WithTFTPDir(dir), flasher.WithTimeouts(flasher.Timeouts{Power: time.Hour}), flasher.WithCacheDir(cache))
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	f.Flash(t.Context(), imageFile(t, "image.raw", make([]byte, 4096)))
+	_, err = f.Flash(context.Background(), image)
+	return err
 }
 
 func listing(t *testing.T, dir string) (names []string) {
@@ -61,8 +68,9 @@ func TestKilledWhileStaged(t *testing.T) {
 		for _, name := range listing(t, dir) {
 			before[name] = true
 		}
-		cmd := exec.Command(os.Args[0], "-test.run=^TestStageHelper$")
-		cmd.Env = append(os.Environ(), stageEnv+"="+dir, "TMPDIR="+t.TempDir())
+		cmd := exec.Command(os.Args[0])
+		paths := []string{dir, tinyBundle(t), imageFile(t, "image.raw", make([]byte, 4096)), t.TempDir()}
+		cmd.Env = append(os.Environ(), stageEnv+"="+strings.Join(paths, string(filepath.ListSeparator)), "TMPDIR="+t.TempDir())
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}

@@ -89,7 +89,9 @@ var typings = []struct {
 	{"ctrl-c of a program", []keys{{"sleep 60\n", ""}, {"\x03", "# $"}, {"echo $?\n", "130\r\n# $"}}},
 	{"ctrl-c of a loop", []keys{{"while :; do :; done\n", ""}, {"\x03", "# $"}, {"echo $?\n", "\\d+\r\n# $"}}},
 	{"ctrl-c of a loop of programs", []keys{{"while :; do sleep 60; done; echo no\n", ""}, {"\x03", "# $"}, {"echo ok\n", "ok\r\n# $"}}},
-	{"ctrl-c of a pipeline", []keys{{"sleep 60 | cat; echo no\n", ""}, {"\x03", "# $"}, {"echo ok\n", "ok\r\n# $"}}},
+	// Not one whose last program ends by itself when the others are gone: whether the
+	// signal or the end of its input comes first, nobody knows.
+	{"ctrl-c of a pipeline", []keys{{"sleep 60 | sleep 60; echo no\n", ""}, {"\x03", "# $"}, {"echo ok\n", "ok\r\n# $"}}},
 	{"ctrl-c of a subshell", []keys{{"(sleep 60; echo no)\n", ""}, {"\x03", "# $"}, {"echo ok\n", "ok\r\n# $"}}},
 	{"ctrl-c of a substitution", []keys{{"x=$(sleep 60; echo no); echo no\n", ""}, {"\x03", "# $"}, {"echo ok\n", "ok\r\n# $"}}},
 	{"ctrl-c at the prompt", []keys{{"echo no\x03", "# $"}, {"echo ok\n", "ok\r\n# $"}}},
