@@ -124,7 +124,7 @@ func TestFlashWithTFTPDaemon(t *testing.T) {
 			} else if err := os.CopyFS(served, os.DirFS(filepath.Join(bundle, "data"))); err != nil {
 				t.Fatal(err)
 			}
-			before := names(t, served)
+			before := listing(t, served)
 			f, err := flasher.New(b.open, b, bundle, opts...)
 			if err != nil {
 				t.Fatal(err)
@@ -137,7 +137,7 @@ func TestFlashWithTFTPDaemon(t *testing.T) {
 			if got, err := os.ReadFile(disk); err != nil || sha256Hex(got[:len(raw)]) != res.SHA256 || res.SHA256 != sha256Hex(raw) {
 				t.Errorf("the disk does not hold the image (%v)", err)
 			}
-			if left := names(t, served); !slices.Equal(left, before) {
+			if left := listing(t, served); !slices.Equal(left, before) {
 				t.Errorf("in the daemon's directory: %q; want only what was there before, %q", left, before)
 			}
 		})
@@ -178,19 +178,6 @@ func TestFlashWithWrongTFTPFile(t *testing.T) {
 	if b.proc != nil {
 		t.Error("the board was left on")
 	}
-}
-
-// names lists a directory.
-func names(t *testing.T, dir string) (names []string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
 }
 
 // TestTFTPDirMissing is refused before the board is touched.
