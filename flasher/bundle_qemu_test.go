@@ -116,8 +116,10 @@ func TestBundleOfCreate(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if out := proved(t, r.flasher(t, layout)); !strings.Contains(out, "console="+debian.Console) {
-			t.Errorf("the shell is another one:\n%s", out)
+		if arch == virtboard.ARM64 { // the other board boots the same once, below
+			if out := proved(t, r.flasher(t, layout)); !strings.Contains(out, "console="+debian.Console) {
+				t.Errorf("the shell is another one:\n%s", out)
+			}
 		}
 		ref := startDockerRegistry(t) + "/boards/virt:v1"
 		if pushed, err := bundle.Push(t.Context(), dir, ref); err != nil || pushed != digest {

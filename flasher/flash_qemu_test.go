@@ -20,7 +20,7 @@ import (
 func TestFlashFromRegistry(t *testing.T) {
 	t.Parallel()
 	eachArch(t, func(t *testing.T, arch virtboard.Arch) {
-		r := newRig(t, arch, 96*mib)
+		r := newRig(t, arch, 48*mib)
 		dtb := filepath.Join(t.TempDir(), "board.dtb")
 		if err := r.board.DumpDTB(t.Context(), dtb); err != nil {
 			t.Fatal(err)
@@ -32,7 +32,7 @@ func TestFlashFromRegistry(t *testing.T) {
 		})
 		ref := startDockerRegistry(t) + "/boards/virt:latest"
 		orasPush(t, dir, ref)
-		raw := testImage(64*mib + 4321)
+		raw := testImage(36*mib + 4321)
 		path := compressed(t, imageFile(t, "image.raw", raw), "xz", ".xz", "-T2", "-1")
 
 		f := r.flasher(t, ref)
@@ -87,7 +87,7 @@ func TestFlashFromRegistry(t *testing.T) {
 			}
 		})
 		t.Run("stream", func(t *testing.T) {
-			other := testImage(40*mib + 99)
+			other := testImage(13*mib + 99)
 			f := r.flasher(t, ref, flasher.WithMethod(flasher.MethodStream), flasher.UseDTBVariant("uboot"))
 			res, err := f.Flash(t.Context(), compressed(t, imageFile(t, "other.raw", other), "zstd", ".zst"), flasher.WithTarget("/dev/vda"))
 			if err != nil {

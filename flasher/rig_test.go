@@ -139,6 +139,12 @@ func (r *rig) leftNothing(t testing.TB) {
 	}
 }
 
+// blank says whether all bytes are zero, without a loop that the race detector
+// would watch.
+func blank(b []byte) bool {
+	return len(b) == 0 || b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1])
+}
+
 // isBlank fails the test if anything was written to the disk.
 func (r *rig) isBlank(t testing.TB) {
 	t.Helper()
@@ -150,7 +156,7 @@ func (r *rig) isBlank(t testing.TB) {
 	buf := make([]byte, mib)
 	for off := int64(0); ; {
 		n, err := f.Read(buf)
-		if len(bytes.Trim(buf[:n], "\x00")) > 0 {
+		if !blank(buf[:n]) {
 			t.Fatalf("something was written to the disk near offset %d", off)
 		}
 		off += int64(n)
@@ -174,7 +180,7 @@ func (r *rig) holds(t testing.TB, image []byte) {
 	if !bytes.Equal(disk[:len(image)], image) {
 		t.Error("the disk does not hold the image")
 	}
-	if len(bytes.Trim(disk[len(image):], "\x00")) > 0 {
+	if !blank(disk[len(image):]) {
 		t.Error("something was written behind the image")
 	}
 }

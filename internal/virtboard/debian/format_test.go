@@ -2,7 +2,9 @@ package debian
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -130,6 +132,38 @@ func TestLoginRefused(t *testing.T) {
 	for _, l := range []Login{{Username: "alice"}, {Password: "x"}, {Username: "root", Password: "a\nb"}} {
 		if _, err := s.Initramfs(l); err == nil || !strings.Contains(err.Error(), "pass") && !strings.Contains(err.Error(), "only root") {
 			t.Errorf("%+v: %v", l, err)
+		}
+	}
+}
+
+// TestPackedOnce: an archive is packed once for all processes, and a file that
+// a crash cut is packed again.
+func TestPackedOnce(t *testing.T) {
+	s := &Software{Arch: virtboard.ARM64, dir: t.TempDir()}
+	archive := bytes.Repeat([]byte("an archive\n"), 1000)
+	first, err := s.pack(archive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(first))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, archive) {
+		t.Errorf("unpacked %d bytes, %v", len(got), err)
+	}
+	names, err := filepath.Glob(filepath.Join(s.dir, "*"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("in the cache: %q, %v; want one file", names, err)
+	}
+	// Another file with the right end tells that it is the cache that answers.
+	mark := append([]byte("from the cache"), first[len(first)-8:]...)
+	for _, tc := range []struct{ content, want []byte }{{mark, mark}, {first[:len(first)/2], first}, {nil, first}} {
+		if err := os.WriteFile(names[0], tc.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.pack(archive); err != nil || !bytes.Equal(got, tc.want) {
+			t.Errorf("with %d bytes in the cache: %d bytes, %v; want %d", len(tc.content), len(got), err, len(tc.want))
 		}
 	}
 }

@@ -3,8 +3,12 @@ package debian
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"embed"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"path"
 	"path/filepath"
@@ -48,22 +52,53 @@ func (s *Software) Initramfs(login Login) ([]byte, error) {
 	if err := login.validate(); err != nil {
 		return nil, &Error{"pack the initramfs", err}
 	}
-	var packed bytes.Buffer
-	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return nil, &Error{"pack the initramfs", err}
-	}
-	c := newCPIO(z)
+	var archive bytes.Buffer
+	c := newCPIO(&archive)
 	if err := s.fill(c, login); err != nil {
 		return nil, &Error{"pack the initramfs", err}
 	}
 	if err := c.close(); err != nil {
 		return nil, &Error{"pack the initramfs", err}
 	}
-	if err := z.Close(); err != nil {
+	packed, err := s.pack(archive.Bytes())
+	if err != nil {
 		return nil, &Error{"pack the initramfs", err}
 	}
-	return uImage(s.Arch, "dutflash initramfs", packed.Bytes()), nil
+	return uImage(s.Arch, "dutflash initramfs", packed), nil
+}
+
+// pack compresses an archive, or takes what was compressed of the same bytes
+// before from the cache: under the race detector, packing takes longer than the
+// board takes to boot.
+func (s *Software) pack(archive []byte) ([]byte, error) {
+	path := filepath.Join(s.dir, fmt.Sprintf("initramfs-%x.gz", sha256.Sum256(archive)))
+	// A gzip file ends with the checksum and the size of its content (RFC 1952,
+	// 2.3.1), so that one that was cut is no match.
+	end := binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(archive))
+	end = binary.LittleEndian.AppendUint32(end, uint32(len(archive)))
+	if packed, err := os.ReadFile(path); err == nil && bytes.HasSuffix(packed, end) {
+		return packed, nil
+	}
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := z.Write(archive); err != nil {
+		return nil, err
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	// Several processes may do so at once, and a cache that cannot be written is
+	// no reason to fail.
+	if tmp, err := os.CreateTemp(filepath.Dir(s.dir), unfinished+"*"); err == nil {
+		_, err := tmp.Write(packed.Bytes())
+		if errors.Join(err, tmp.Close()) != nil || os.Rename(tmp.Name(), path) != nil {
+			os.Remove(tmp.Name())
+		}
+	}
+	return packed.Bytes(), nil
 }
 
 // fill writes the files of the initramfs.
