@@ -3,6 +3,8 @@ package applet
 import (
 	"strconv"
 	"strings"
+
+	"github.com/dutflash/dutflash/flasher/flashertest/internal/ash"
 )
 
 // trSet expands ranges, classes and escapes.
@@ -11,9 +13,10 @@ func trSet(s string) []byte {
 	for i := 0; i < len(s); i++ {
 		b := s[i]
 		if b == '[' && i+1 < len(s) && s[i+1] == ':' {
-			if name, rest, ok := strings.Cut(s[i+2:], ":]"); ok {
+			// busybox's tr has no print and no graph, and takes the letters.
+			if name, rest, ok := strings.Cut(s[i+2:], ":]"); ok && name != "print" && name != "graph" {
 				for ch := range 256 {
-					if trClass(name, byte(ch)) {
+					if ash.Class(name, byte(ch)) {
 						out = append(out, byte(ch))
 					}
 				}
@@ -47,31 +50,6 @@ func trSet(s string) []byte {
 		out = append(out, b)
 	}
 	return out
-}
-
-func trClass(name string, b byte) bool {
-	upper, lower, digit := b >= 'A' && b <= 'Z', b >= 'a' && b <= 'z', b >= '0' && b <= '9'
-	switch name {
-	case "upper":
-		return upper
-	case "lower":
-		return lower
-	case "alpha":
-		return upper || lower
-	case "digit":
-		return digit
-	case "alnum":
-		return upper || lower || digit
-	case "space":
-		return b == ' ' || b >= 9 && b <= 13
-	case "xdigit":
-		return digit || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F'
-	case "print":
-		return b >= ' ' && b < 0x7f
-	case "cntrl":
-		return b < ' ' || b == 0x7f
-	}
-	return false
 }
 
 func tr(c *call, args []string) int {

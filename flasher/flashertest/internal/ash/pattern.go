@@ -65,7 +65,7 @@ func bracket(p []byte, q []bool, str string) (n int, fits, ok bool) {
 		}
 		if p[i] == '[' && !q[i] && i+1 < len(p) && p[i+1] == ':' {
 			if end := strings.Index(string(p[i:]), ":]"); end > 0 {
-				if str != "" && class(string(p[i+2:i+end]), str[0]) {
+				if str != "" && Class(string(p[i+2:i+end]), str[0]) {
 					fits = true
 				}
 				i += end + 1
@@ -84,8 +84,11 @@ func bracket(p []byte, q []bool, str string) (n int, fits, ok bool) {
 	return 0, false, false
 }
 
-func class(name string, b byte) bool {
+// Class says whether a byte is in one of the character classes of POSIX, in the
+// C locale; none is in a class of another name.
+func Class(name string, b byte) bool {
 	upper, lower, digit := b >= 'A' && b <= 'Z', b >= 'a' && b <= 'z', b >= '0' && b <= '9'
+	graph := b > ' ' && b < 0x7f
 	switch name {
 	case "upper":
 		return upper
@@ -97,10 +100,20 @@ func class(name string, b byte) bool {
 		return digit
 	case "alnum":
 		return upper || lower || digit
-	case "space":
-		return b == ' ' || b >= 9 && b <= 13
 	case "xdigit":
 		return digit || b >= 'a' && b <= 'f' || b >= 'A' && b <= 'F'
+	case "space":
+		return b == ' ' || b >= 9 && b <= 13
+	case "blank":
+		return b == ' ' || b == '\t'
+	case "punct":
+		return graph && !upper && !lower && !digit
+	case "graph":
+		return graph
+	case "print":
+		return graph || b == ' '
+	case "cntrl":
+		return b < ' ' || b == 0x7f
 	}
 	return false
 }

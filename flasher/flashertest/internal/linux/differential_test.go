@@ -294,6 +294,8 @@ echo $((-3)) $((+3)) $((!3)) $((~3)) $((1-1||0)) $((3&6)) $((3|4)) $((3^1)) $((8
 ----
 printf 'v=7; echo dotted $1\nreturn 4\necho no\n' >f; . ./f; echo $? $v; (exec echo replaced; echo no); (exec >g; echo into); cat g; rm f g
 ----
+x=$(printf 'aB0 \t._~\001\177g'); for c in upper lower alpha digit alnum xdigit space blank punct cntrl graph print; do printf '%s' "$x" | tr "[:$c:]" '*' | od -An -c; y=$x; while [ -n "$y" ]; do case $y in [[:$c:]]*) printf 1;; *) printf 0;; esac; y=${y#?}; done; echo; done
+----
 echo 'Hello World 123' | tr '[:upper:]' '[:lower:]'; echo 'Hello World 123' | tr -d '[:digit:][:space:]'; echo; echo 'aabbcc' | tr -s 'a-c'; echo 'hello' | tr -cd 'l\n'; echo abc | tr abc 'xy'; printf 'a\tb\n' | tr '\t' ' '; printf '\101\n' | tr '\101' z
 ----
 truncate -s 1000 f; wc -c <f; truncate -s 1k f; wc -c <f; truncate -s 0 f; wc -c <f; rm f; realpath /dev/../dev/null; realpath /nosuch/x; echo $?; usleep 10; echo $?; nohup true 2>/dev/null; echo $?; nice true; echo $?; setsid true; echo $?
