@@ -87,7 +87,6 @@ var typings = []struct {
 	{"carriage return", []keys{{"echo r\r", "r\r\n# $"}}},
 	{"end of input", []keys{{"cat\n", ""}, {"x\n", "x\r\n$"}, {"\x04", "# $"}, {"cat\n", ""}, {"abc\x04\x04", "abc# $"}}},
 	{"ctrl-c of a program", []keys{{"sleep 60\n", ""}, {"\x03", "# $"}, {"echo $?\n", "130\r\n# $"}}},
-	{"ctrl-c of a loop", []keys{{"while :; do :; done\n", ""}, {"\x03", "# $"}, {"echo $?\n", "\\d+\r\n# $"}}},
 	{"ctrl-c of a loop of programs", []keys{{"while :; do sleep 60; done; echo no\n", ""}, {"\x03", "# $"}, {"echo ok\n", "ok\r\n# $"}}},
 	// Not one whose last program ends by itself when the others are gone: whether the
 	// signal or the end of its input comes first, nobody knows.
@@ -163,4 +162,21 @@ func TestTypingGivesTheSameAsOnRealBusybox(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCtrlCOfALoop is not played on the real busybox: on a busy machine, 1.35
+// deadlocks in one of some 70 (it leaves the signal's handler by longjmp, and waits
+// for a lock of the C library ever after).
+func TestCtrlCOfALoop(t *testing.T) {
+	t.Parallel()
+	y := newTypist(t, start(t, linux.Config{Quiet: true, Prompt: "# "}))
+	y.await("# $", 0)
+	from := len(y.text())
+	y.send("while :; do :; done\n")
+	time.Sleep(150 * time.Millisecond) // nothing tells when it runs
+	y.send("\x03")
+	y.await("# $", from+1)
+	from = len(y.text())
+	y.send("echo $?\n")
+	y.await("130\r\n# $", from)
 }
