@@ -166,7 +166,7 @@ const (
 func powerTimeout(kind string, settings Settings) time.Duration {
 	var s struct {
 		switchingFields
-		Graceful time.Duration `yaml:"graceful"`
+		Graceful time.Duration `yaml:"graceful" in:"0s.."`
 	}
 	settings.decodeKnown(&s) // a value that does not fit is told by the driver
 	d := shortPower
@@ -244,9 +244,6 @@ func (l *loadMethod) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// maxPace is more than a serial line carries.
-const maxPace = 1_000_000
-
 func (b *Board) options() ([]flasher.Option, error) {
 	s := &b.settings
 	opts := []flasher.Option{flasher.WithTimeouts(flasher.Timeouts{Power: b.PowerTimeout}), flasher.UseManifest(b.Manifest), flasher.UseDTBVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
@@ -269,9 +266,6 @@ func (b *Board) options() ([]flasher.Option, error) {
 		opts = append(opts, flasher.WithBindAddress(s.BindAddress))
 	}
 	if s.Pace != 0 {
-		if !(s.Pace >= 1 && s.Pace <= maxPace) { // it may be no number, too
-			return nil, fmt.Errorf("pace: %v is not from 1 to %d characters per second", s.Pace, maxPace)
-		}
 		opts = append(opts, flasher.WithConsoleOptions(console.WithPace(console.Pace{ChunkDelay: time.Duration(float64(time.Second) / s.Pace)})))
 	}
 	if s.Load != "" {

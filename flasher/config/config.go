@@ -150,12 +150,12 @@ type boardFields struct {
 	ServerAddress netip.Addr    `yaml:"server_address"`
 	BindAddress   netip.Addr    `yaml:"bind_address"`
 	Load          loadMethod    `yaml:"load"`
-	LoadBaud      int           `yaml:"load_baud"`
+	LoadBaud      int           `yaml:"load_baud" in:"50..12000000"`
 	TFTPServer    netip.Addr    `yaml:"tftp_server"`
 	TFTPPrefix    string        `yaml:"tftp_prefix"`
-	HTTPPort      int           `yaml:"http_port"`
-	CycleWait     time.Duration `yaml:"cycle_wait"`
-	Pace          float64       `yaml:"pace"`
+	HTTPPort      int           `yaml:"http_port" in:"0..65535"`
+	CycleWait     time.Duration `yaml:"cycle_wait" in:"1ms.."`
+	Pace          float64       `yaml:"pace" in:"1..1000000"`
 	UBoot         ubootFields   `yaml:"uboot"`
 }
 
