@@ -41,6 +41,8 @@ var (
 	// ErrBusy: the Flasher is in the middle of another operation. A board has
 	// one console and one power switch.
 	ErrBusy = errors.New("another operation on this board is under way")
+	// ErrClosed: the Flasher was closed.
+	ErrClosed = errors.New("the flasher is closed")
 	// ErrImageTooLarge: the raw image does not fit the target. Nothing was
 	// written.
 	ErrImageTooLarge = errors.New("image is larger than the target")

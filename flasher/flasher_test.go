@@ -210,6 +210,55 @@ func TestOneOperationAtATime(t *testing.T) {
 	}
 }
 
+// closer counts how often it is closed.
+type closer struct {
+	closed int
+	err    error
+}
+
+func (c *closer) Close() error { c.closed++; return c.err }
+
+// TestClose: what belongs to the Flasher goes with it, once, and not under an operation.
+func TestClose(t *testing.T) {
+	b := &flashertest.Cable{Says: "U-Boot SPL\r\n"}
+	defer b.Close()
+	held, stuck := &closer{}, &closer{err: errors.New("stuck")}
+	started := make(chan struct{})
+	var once sync.Once
+	f, err := flasher.New(b.Open, b, tinyBundle(t), quiet(t, flasher.WithCloser(held), flasher.WithCloser(stuck), flasher.WithProgress(func(ev flasher.Event) {
+		if ev.Step == flasher.StepBootloader {
+			once.Do(func() { close(started) })
+		}
+	}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := f.BootloaderShell(ctx)
+		ended <- err
+	}()
+	<-started
+	if err := f.Close(); !errors.Is(err, flasher.ErrBusy) || held.closed != 0 {
+		t.Errorf("Close under an operation: %v, closed %d times", err, held.closed)
+	}
+	cancel()
+	<-ended
+	if err := f.Close(); !errors.Is(err, stuck.err) {
+		t.Errorf("Close: %v, want what the second says", err)
+	}
+	if err := f.Close(); err != nil || held.closed != 1 || stuck.closed != 1 {
+		t.Errorf("the second Close: %v; closed %d and %d times", err, held.closed, stuck.closed)
+	}
+	if _, err := f.BootloaderShell(t.Context()); !errors.Is(err, flasher.ErrClosed) {
+		t.Errorf("after Close: %v, want ErrClosed", err)
+	}
+	if _, err := flasher.New(b.Open, b, "x", flasher.WithCloser(nil)); !errors.Is(err, flasher.ErrConfig) {
+		t.Errorf("nothing to close: %v, want ErrConfig", err)
+	}
+}
+
 // Example shows what a program hands to New. The board here is nobody's; see
 // examples/qemu for one that boots.
 func Example() {

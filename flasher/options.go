@@ -1,6 +1,7 @@
 package flasher
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,6 +24,7 @@ type config struct {
 	log        *slog.Logger
 	transcript io.Writer
 	progress   func(Event)
+	closers    []io.Closer
 
 	network    Network // nil is the host's own
 	servers    *Servers
@@ -305,6 +307,19 @@ func WithDefaultTarget(name string) Option {
 // default, or left running.
 func WithPowerOff(off bool) Option {
 	return func(c *config) error { c.powerOff = off; return nil }
+}
+
+// WithCloser has [Flasher.Close] close c: a power switch that holds something of the
+// system between operations, such as a GPIO line, and belongs to the Flasher alone.
+// Repeated, the last is closed first.
+func WithCloser(c io.Closer) Option {
+	return func(cfg *config) error {
+		if c == nil {
+			return errors.New("WithCloser: it is nil")
+		}
+		cfg.closers = append(cfg.closers, c)
+		return nil
+	}
 }
 
 // WithCycleWait sets how long the board is without power in a power cycle, at

@@ -41,8 +41,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/config"
@@ -71,6 +73,7 @@ type shared struct {
 	verbose      bool
 	config       []config.Option
 	extra        []flasher.Option
+	held         []io.Closer // what the command closes at its end
 }
 
 // New returns the command "dutflash" with its subcommands. They read and write
@@ -99,8 +102,11 @@ func New(opts ...Option) *cobra.Command {
 	if err := root.RegisterFlagCompletionFunc("board", s.completeBoards); err != nil {
 		panic(err) // the flag is made above
 	}
-	root.AddCommand(flashCommand(s), dumpCommand(s), bootloaderShell(s), busyboxShell(s), consoleCommand(s), powerCommand(s),
-		bundleCommand(s), imageCommand(s), boardCommand(s))
+	for _, cmd := range []*cobra.Command{flashCommand(s), dumpCommand(s), bootloaderShell(s), busyboxShell(s)} {
+		root.AddCommand(uses(cmd, "config", "board", "verbose", "console-debug"))
+	}
+	root.AddCommand(uses(consoleCommand(s), "config", "board"), powerCommand(s), bundleCommand(s), imageCommand(s), boardCommand(s))
+	s.wrap(root)
 	return root
 }
 
@@ -117,6 +123,55 @@ func (s *shared) completeBoards(*cobra.Command, []string, string) ([]cobra.Compl
 type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
+
+// usesKey is the annotation of a command with the flags that it uses of those of the
+// commands above it.
+const usesKey = "dutflash-uses"
+
+// uses says which flags of the commands above it a command uses.
+func uses(cmd *cobra.Command, flags ...string) *cobra.Command {
+	cmd.Annotations = map[string]string{usesKey: strings.Join(flags, " ")}
+	return cmd
+}
+
+// wrap has each command of the tree refuse the flags of the commands above it that mean
+// nothing for it, and close at its end what it holds.
+func (s *shared) wrap(root *cobra.Command) {
+	var walk func(cmd *cobra.Command, above []*pflag.FlagSet)
+	walk = func(cmd *cobra.Command, above []*pflag.FlagSet) {
+		if run := cmd.RunE; run != nil {
+			cmd.RunE = func(c *cobra.Command, a []string) (err error) {
+				if err := refuseUnused(c, above); err != nil {
+					return err
+				}
+				defer func() {
+					for _, h := range slices.Backward(s.held) {
+						err = errors.Join(err, h.Close())
+					}
+				}()
+				return run(c, a)
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub, append(slices.Clone(above), cmd.PersistentFlags()))
+		}
+	}
+	walk(root, nil)
+}
+
+// refuseUnused is an error for a flag that was given and is none of those that the
+// command uses.
+func refuseUnused(cmd *cobra.Command, above []*pflag.FlagSet) (err error) {
+	used := strings.Fields(cmd.Annotations[usesKey])
+	for _, flags := range above {
+		flags.VisitAll(func(f *pflag.Flag) {
+			if f.Changed && !slices.Contains(used, f.Name) && err == nil {
+				err = usageError{fmt.Errorf("--%s means nothing for %s: leave it out (see %[2]s --help)", f.Name, cmd.CommandPath())}
+			}
+		})
+	}
+	return err
+}
 
 // args makes a check of arguments give usage errors.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
@@ -179,8 +234,12 @@ func (s *shared) flasher(cmd *cobra.Command, opts ...flasher.Option) (*flasher.F
 		return nil, err
 	}
 	f, err := b.Flasher(append(s.options(cmd), opts...)...)
-	if err != nil && !errors.Is(err, flasher.ErrConfig) {
-		err = usageError{err}
+	if err != nil {
+		if !errors.Is(err, flasher.ErrConfig) {
+			err = usageError{err}
+		}
+		return nil, err
 	}
-	return f, err
+	s.held = append(s.held, f)
+	return f, nil
 }

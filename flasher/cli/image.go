@@ -16,6 +16,8 @@ func imageCommand(*shared) *cobra.Command {
 	flags.BoolVarP(&f.insecure, "insecure-tls", "k", false, "do not check the certificate of the image's server")
 	flags.StringArrayVar(&f.headers, "header", nil, "header for the image's server, as 'Name: value'; repeatable")
 	flags.StringVar(&f.bearer, "bearer", "", "bearer token for the image's server")
+	cmd.MarkFlagsMutuallyExclusive("cacert", "insecure-tls")
+	source := []string{"cacert", "insecure-tls", "header", "bearer"}
 	open := func(file string) (image.Source, error) {
 		opts, err := f.source()
 		if err != nil {
@@ -23,7 +25,7 @@ func imageCommand(*shared) *cobra.Command {
 		}
 		return image.Open(file, opts...)
 	}
-	inspect := &cobra.Command{Use: "inspect FILE", Short: "Print formats, size, partitions and file systems of an image", Args: args(cobra.ExactArgs(1)),
+	inspect := uses(&cobra.Command{Use: "inspect FILE", Short: "Print formats, size, partitions and file systems of an image", Args: args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, a []string) error {
 			src, err := open(a[0])
 			if err != nil {
@@ -35,9 +37,9 @@ func imageCommand(*shared) *cobra.Command {
 			}
 			fmt.Fprintln(c.OutOrStdout(), r)
 			return nil
-		}}
+		}}, source...)
 	var cacheDir, sum string
-	prepare := &cobra.Command{Use: "prepare FILE", Short: "Unpack and check an image into the cache, so that a flash finds it ready", Args: args(cobra.ExactArgs(1)),
+	prepare := uses(&cobra.Command{Use: "prepare FILE", Short: "Unpack and check an image into the cache, so that a flash finds it ready", Args: args(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, a []string) error {
 			src, err := open(a[0])
 			if err != nil {
@@ -60,7 +62,7 @@ func imageCommand(*shared) *cobra.Command {
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%d bytes, sha256 %s\n", p.Size(), p.SHA256())
 			return p.Close()
-		}}
+		}}, source...)
 	prepare.Flags().StringVar(&cacheDir, "cache-dir", "", "where prepared images are kept")
 	prepare.Flags().StringVar(&sum, "os-image-checksum", "", "SHA-256 of the image file as it is stored")
 	cmd.AddCommand(inspect, prepare)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,7 +65,7 @@ func rescue(ctx context.Context, _ *cobra.Command, b *config.Board, c power.Cont
 }
 
 func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.Command, *config.Board, power.Controller) error) *cobra.Command {
-	return &cobra.Command{
+	return uses(&cobra.Command{
 		Use: use, Short: short, Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, c, err := s.power()
@@ -73,7 +74,7 @@ func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.
 			}
 			return do(cmd.Context(), cmd, b, c)
 		},
-	}
+	}, "config", "board")
 }
 
 // power returns the one board that is meant, and its power switch.
@@ -86,5 +87,13 @@ func (s *shared) power() (*config.Board, power.Controller, error) {
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
+	s.hold(c)
 	return b, c, nil
+}
+
+// hold closes a power switch at the end of the command, where that holds something.
+func (s *shared) hold(c power.Controller) {
+	if h, ok := c.(io.Closer); ok {
+		s.held = append(s.held, h)
+	}
 }

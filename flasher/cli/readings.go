@@ -36,7 +36,7 @@ func readCommand(s *shared) *cobra.Command {
 	flags.DurationVar(&f.interval, "interval", 0, "time from one reading to the next, such as 1s")
 	flags.IntVar(&f.count, "count", 0, "how many readings; with --interval the default is no limit")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object per reading: time, on, volts, amperes, watts")
-	return cmd
+	return uses(cmd, "config", "board")
 }
 
 func (f *readFlags) run(cmd *cobra.Command, s *shared) error {

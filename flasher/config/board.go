@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -205,14 +206,16 @@ func takeType(n *yaml.Node, path, kind string) (string, *yaml.Node, []error) {
 	return kind, &rest, errs
 }
 
-// Power returns the board's power switch.
+// Power returns the board's power switch. One that is an io.Closer, as a GPIO line is,
+// belongs to the caller, who closes it.
 func (b *Board) Power() (power.Controller, error) { return b.power() }
 
 // OpenConsole returns what opens the board's serial console.
 func (b *Board) OpenConsole() (flasher.OpenConsole, error) { return b.open() }
 
-// Flasher returns a Flasher for the board. Options come after what the file says.
-func (b *Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
+// Flasher returns a Flasher for the board. Options come after what the file says. Its
+// Close closes the power switch, where that is an io.Closer.
+func (b *Board) Flasher(opts ...flasher.Option) (_ *flasher.Flasher, err error) {
 	open, err := b.open()
 	if err != nil {
 		return nil, err
@@ -224,6 +227,14 @@ func (b *Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
 	own, err := b.options()
 	if err != nil {
 		return nil, err
+	}
+	if c, ok := pwr.(io.Closer); ok {
+		own = append(own, flasher.WithCloser(c))
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, c.Close())
+			}
+		}()
 	}
 	return flasher.New(open, pwr, b.FlasherBundle, append(own, opts...)...)
 }

@@ -51,7 +51,9 @@ func (s Settings) locate(err error) error {
 }
 
 // PowerDriver makes a power switch from its settings. It must not touch the
-// device: it is called when a file is read, and again for each Flasher.
+// device: it is called when a file is read, and again for each Flasher. A switch that
+// holds something from its first command on is an io.Closer, and is closed with its
+// Flasher, or by who called [Board.Power]; it is not shared then.
 type PowerDriver func(Settings) (power.Controller, error)
 
 // SerialDriver makes what opens a console from its settings, under the same rule.
