@@ -20,6 +20,7 @@ import (
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/flashertest"
 	"github.com/dutflash/dutflash/transport/console"
+	"github.com/dutflash/dutflash/transport/image"
 	"github.com/dutflash/dutflash/uboot"
 )
 
@@ -207,6 +208,41 @@ func TestOneOperationAtATime(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first operation: %v, want context.Canceled", err)
+	}
+}
+
+// TestImageThatIsNotToBeHad: the board is left as it is.
+func TestImageThatIsNotToBeHad(t *testing.T) {
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "image.raw")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tc := range []struct {
+		ref  string
+		opts []flasher.Option
+		want error
+	}{
+		{"http://127.0.0.1:1/image.raw", nil, image.ErrUnreachable},
+		{write(""), nil, image.ErrEmpty},
+		{write("an image"), []flasher.Option{flasher.WithPrepareOptions(image.WithSHA256File(write("no checksum")))}, image.ErrInvalid},
+		{write("\xfd7zXZ\x00damaged"), nil, image.ErrCorrupt},
+	} {
+		b := &flashertest.Cable{Says: "U-Boot SPL\r\n"}
+		f, err := flasher.New(b.Open, b, tinyBundle(t), quiet(t, append(tc.opts, flasher.WithCacheDir(t.TempDir()))...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.Flash(t.Context(), tc.ref)
+		if !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.ref, err, tc.want)
+		}
+		if did := b.Did(); len(did) > 0 {
+			t.Errorf("%s: the board was touched: %v", tc.ref, did)
+		}
+		b.Close()
 	}
 }
 

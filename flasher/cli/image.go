@@ -23,6 +23,9 @@ func imageCommand(*shared) *cobra.Command {
 		if err != nil {
 			return nil, usageError{err}
 		}
+		if err := f.checkServer(file); err != nil {
+			return nil, err
+		}
 		return image.Open(file, opts...)
 	}
 	inspect := uses(&cobra.Command{Use: "inspect FILE", Short: "Print formats, size, partitions and file systems of an image", Args: args(cobra.ExactArgs(1)),

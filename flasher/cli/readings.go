@@ -52,6 +52,11 @@ func (f *readFlags) run(cmd *cobra.Command, s *shared) error {
 	if err != nil {
 		return err
 	}
+	_, tells := c.(power.StateReader)
+	_, measures := c.(power.Meter)
+	if !tells && !measures {
+		return usageError{errNoReading}
+	}
 	print := printLine
 	switch {
 	case f.json:
@@ -77,6 +82,9 @@ func (f *readFlags) run(cmd *cobra.Command, s *shared) error {
 		}
 	}
 }
+
+// errNoReading is about a switch that takes commands and says nothing.
+var errNoReading = fmt.Errorf("power read: %w: this power switch can tell neither its state nor what the board draws (one of type command or http can, with state)", power.ErrUnsupported)
 
 // reading is what a switch tells; what it does not know is nil.
 type reading struct {
@@ -111,7 +119,7 @@ func readPower(ctx context.Context, c power.Controller, limit time.Duration) (r 
 		}
 	}
 	if !tells && !measures {
-		return r, errors.New("this power switch can tell neither its state nor what the board draws")
+		return r, usageError{errNoReading}
 	}
 	if !measures {
 		return r, nil

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -106,11 +107,15 @@ func (l localPort) open() (io.ReadWriteCloser, error) {
 	return &locked{Port: p, lock: lock, mode: *l.mode}, nil
 }
 
-// others says which ports there are in place of one below /dev/serial, whose names say
-// what is plugged in.
+// others says which adapters are plugged in, in place of a port that is not there: by
+// the names below /dev/serial, which stay the same.
 func others(path string) string {
 	dir := filepath.Dir(path)
-	if filepath.Dir(dir) != "/dev/serial" {
+	below := filepath.Dir(dir) == "/dev/serial"
+	if !below {
+		dir = "/dev/serial/by-id"
+	}
+	if runtime.GOOS != "linux" {
 		return ""
 	}
 	entries, _ := os.ReadDir(dir) // none is an answer, too
@@ -119,7 +124,11 @@ func others(path string) string {
 	}
 	var names []string
 	for _, e := range entries {
-		names = append(names, e.Name())
+		name := e.Name()
+		if !below {
+			name = filepath.Join(dir, name)
+		}
+		names = append(names, name)
 	}
 	return fmt.Sprintf(" (plugged in: %s)", strings.Join(names, ", "))
 }
