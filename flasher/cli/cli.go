@@ -17,6 +17,9 @@
 // On a terminal the progress of a flash or a dump is drawn; colours are left out where
 // NO_COLOR is set, and lines are printed where TERM is dumb.
 //
+// In busybox-shell the board's shell is told how large the terminal is, and again where
+// that changes: at a prompt that waits (see console.WithIdleLines).
+//
 // # Exit codes
 //
 // [ExitCode] gives the code for an error, so that a script knows whose fault it
