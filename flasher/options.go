@@ -309,7 +309,7 @@ func WithPowerOff(off bool) Option {
 	return func(c *config) error { c.powerOff = off; return nil }
 }
 
-// WithCloser has [Flasher.Close] close c: a power switch that holds something of the
+// WithCloser has [Flasher.Close] close c: of a power switch that holds something of the
 // system between operations, such as a GPIO line, and belongs to the Flasher alone.
 // Repeated, the last is closed first.
 func WithCloser(c io.Closer) Option {

@@ -76,7 +76,7 @@ type shared struct {
 	verbose      bool
 	config       []config.Option
 	extra        []flasher.Option
-	held         []io.Closer // what the command closes at its end
+	held         []func() error // what the command does at its end
 }
 
 // New returns the command "dutflash" with its subcommands. They read and write
@@ -140,19 +140,19 @@ func uses(cmd *cobra.Command, flags ...string) *cobra.Command {
 	return cmd
 }
 
-// wrap has each command of the tree refuse the flags of the commands above it that mean
-// nothing for it, and close at its end what it holds.
+// wrap has each command of the tree refuse texts that are empty, and the flags of the
+// commands above it that mean nothing for it, and close at its end what it holds.
 func (s *shared) wrap(root *cobra.Command) {
 	var walk func(cmd *cobra.Command, above []*pflag.FlagSet)
 	walk = func(cmd *cobra.Command, above []*pflag.FlagSet) {
 		if run := cmd.RunE; run != nil {
 			cmd.RunE = func(c *cobra.Command, a []string) (err error) {
-				if err := refuseUnused(c, above); err != nil {
+				if err := errorsFirst(refuseUnused(c, above), refuseEmpty(append([]*pflag.FlagSet{c.LocalFlags()}, above...))); err != nil {
 					return err
 				}
 				defer func() {
 					for _, h := range slices.Backward(s.held) {
-						err = errors.Join(err, h.Close())
+						err = errors.Join(err, h())
 					}
 				}()
 				return run(c, a)
@@ -199,6 +199,20 @@ func refuseUnused(cmd *cobra.Command, above []*pflag.FlagSet) (err error) {
 		flags.VisitAll(func(f *pflag.Flag) {
 			if f.Changed && !slices.Contains(used, f.Name) && err == nil {
 				err = usageError{fmt.Errorf("--%s means nothing for %s: leave it out (see %[2]s --help)", f.Name, cmd.CommandPath())}
+			}
+		})
+	}
+	return err
+}
+
+// refuseEmpty is an error for a text that was given and is empty, as that of a variable
+// of a script that is not set: a checksum that is not checked, any board in place of
+// one.
+func refuseEmpty(sets []*pflag.FlagSet) (err error) {
+	for _, flags := range sets {
+		flags.VisitAll(func(f *pflag.Flag) {
+			if f.Changed && f.Value.Type() == "string" && f.Value.String() == "" && err == nil {
+				err = usageError{fmt.Errorf("--%s is empty: leave it out, or look whether a variable of a script is not set", f.Name)}
 			}
 		})
 	}
@@ -272,6 +286,6 @@ func (s *shared) flasher(cmd *cobra.Command, opts ...flasher.Option) (*flasher.F
 		}
 		return nil, err
 	}
-	s.held = append(s.held, f)
+	s.held = append(s.held, f.Close)
 	return f, nil
 }

@@ -18,11 +18,11 @@ type holding struct{ open map[*holding]bool }
 func (h *holding) On(context.Context) error            { h.open[h] = true; return nil }
 func (h *holding) Off(context.Context) error           { h.open[h] = true; return nil }
 func (h *holding) State(context.Context) (bool, error) { h.open[h] = true; return true, nil }
-func (h *holding) Close() error                        { delete(h.open, h); return nil }
+func (h *holding) Release() error                      { delete(h.open, h); return nil }
 
-// TestSwitchIsClosed: no command leaves a switch with what it holds, also one that
+// TestSwitchIsReleased: no command leaves a switch with what it holds, also one that
 // fails.
-func TestSwitchIsClosed(t *testing.T) {
+func TestSwitchIsReleased(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "boards.yaml")
 	if err := os.WriteFile(file, []byte("boards:\n  a: {flasher_bundle: ./none, serial: 'exec:yes', power: {type: ours}, load: ymodem}\n"), 0o600); err != nil {
 		t.Fatal(err)

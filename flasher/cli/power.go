@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,10 +18,9 @@ func powerCommand(s *shared) *cobra.Command {
 	cycle := s.powerAction("cycle", "Switch the board off, wait, and switch it on", func(ctx context.Context, cmd *cobra.Command, b *config.Board, c power.Controller) error {
 		pause := b.CycleWait
 		if cmd.Flags().Changed("wait") {
-			pause = wait
-		}
-		if pause < 0 {
-			return usageError{fmt.Errorf("--wait %v is negative", pause)}
+			if pause = wait; pause <= 0 {
+				return usageError{fmt.Errorf("--wait %v is %s", pause, map[bool]string{true: "negative", false: "no time: the shortest is 1ns"}[pause < 0])}
+			}
 		}
 		ctx, cancel := context.WithTimeout(ctx, 2*b.PowerTimeout+max(pause, power.DefaultCycleWait))
 		defer cancel()
@@ -91,9 +89,9 @@ func (s *shared) power() (*config.Board, power.Controller, error) {
 	return b, c, nil
 }
 
-// hold closes a power switch at the end of the command, where that holds something.
+// hold releases a power switch at the end of the command, where that holds something.
 func (s *shared) hold(c power.Controller) {
-	if h, ok := c.(io.Closer); ok {
-		s.held = append(s.held, h)
+	if r, ok := c.(power.Releaser); ok {
+		s.held = append(s.held, r.Release)
 	}
 }

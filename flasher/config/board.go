@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -206,15 +205,15 @@ func takeType(n *yaml.Node, path, kind string) (string, *yaml.Node, []error) {
 	return kind, &rest, errs
 }
 
-// Power returns the board's power switch. One that is an io.Closer, as a GPIO line is,
-// belongs to the caller, who closes it.
+// Power returns the board's power switch. One that is a [power.Releaser], as a GPIO line
+// is, belongs to the caller, who releases it.
 func (b *Board) Power() (power.Controller, error) { return b.power() }
 
 // OpenConsole returns what opens the board's serial console.
 func (b *Board) OpenConsole() (flasher.OpenConsole, error) { return b.open() }
 
 // Flasher returns a Flasher for the board. Options come after what the file says. Its
-// Close closes the power switch, where that is an io.Closer.
+// Close releases the power switch, where that is a [power.Releaser].
 func (b *Board) Flasher(opts ...flasher.Option) (_ *flasher.Flasher, err error) {
 	open, err := b.open()
 	if err != nil {
@@ -228,16 +227,21 @@ func (b *Board) Flasher(opts ...flasher.Option) (_ *flasher.Flasher, err error) 
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := pwr.(io.Closer); ok {
-		own = append(own, flasher.WithCloser(c))
+	if r, ok := pwr.(power.Releaser); ok {
+		own = append(own, flasher.WithCloser(released{r}))
 		defer func() {
 			if err != nil {
-				err = errors.Join(err, c.Close())
+				err = errors.Join(err, r.Release())
 			}
 		}()
 	}
 	return flasher.New(open, pwr, b.FlasherBundle, append(own, opts...)...)
 }
+
+// released closes a switch.
+type released struct{ power.Releaser }
+
+func (r released) Close() error { return r.Release() }
 
 // loadMethod is a flasher.LoadMethod that is checked where the file is read.
 type loadMethod flasher.LoadMethod

@@ -14,11 +14,11 @@ type holding struct{ closed *int }
 
 func (holding) On(context.Context) error  { return nil }
 func (holding) Off(context.Context) error { return nil }
-func (h holding) Close() error            { *h.closed++; return nil }
+func (h holding) Release() error          { *h.closed++; return nil }
 
-// TestSwitchIsClosed: a switch that holds something goes with its Flasher, and with a
+// TestSwitchIsReleased: a switch that holds something goes with its Flasher, and with a
 // Flasher that there is not.
-func TestSwitchIsClosed(t *testing.T) {
+func TestSwitchIsReleased(t *testing.T) {
 	closed := 0
 	f, err := config.Parse([]byte("boards:\n  a: {flasher_bundle: x, serial: tcp://rack:1, power: {type: ours}}\n"),
 		config.WithPower("ours", func(config.Settings) (power.Controller, error) { return holding{&closed}, nil }))

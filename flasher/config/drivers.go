@@ -52,8 +52,8 @@ func (s Settings) locate(err error) error {
 
 // PowerDriver makes a power switch from its settings. It must not touch the
 // device: it is called when a file is read, and again for each Flasher. A switch that
-// holds something from its first command on is an io.Closer, and is closed with its
-// Flasher, or by who called [Board.Power]; it is not shared then.
+// holds something from its first command on is a [power.Releaser], and is released with
+// its Flasher, or by who called [Board.Power].
 type PowerDriver func(Settings) (power.Controller, error)
 
 // SerialDriver makes what opens a console from its settings, under the same rule.

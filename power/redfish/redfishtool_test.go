@@ -36,6 +36,8 @@ func TestServiceIsRedfish(t *testing.T) {
 				t.Errorf("the driver sees %v, %v", on, err)
 			}
 			run("reset", "On")
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			if got := strings.Join(s.resets, " "); got != "ForceOff On" {
 				t.Errorf("resets %q", got)
 			}
