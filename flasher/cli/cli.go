@@ -45,6 +45,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -73,6 +74,7 @@ type shared struct {
 	file, board  string
 	transcript   io.Writer // or nil
 	consoleDebug bool
+	attached     atomic.Bool // a person sees the console, who would see it twice
 	verbose      bool
 	config       []config.Option
 	extra        []flasher.Option
@@ -262,7 +264,7 @@ func (s *shared) options(cmd *cobra.Command) []flasher.Option {
 	}
 	var to []io.Writer
 	if s.consoleDebug {
-		to = append(to, cmd.ErrOrStderr())
+		to = append(to, &debugOutput{cmd.ErrOrStderr(), &s.attached})
 	}
 	if s.transcript != nil {
 		to = append(to, s.transcript)
@@ -271,6 +273,19 @@ func (s *shared) options(cmd *cobra.Command) []flasher.Option {
 		opts = append(opts, flasher.WithTranscript(io.MultiWriter(to...)))
 	}
 	return opts
+}
+
+// debugOutput shows the console until a person is attached to it.
+type debugOutput struct {
+	io.Writer
+	attached *atomic.Bool
+}
+
+func (d *debugOutput) Write(p []byte) (int, error) {
+	if d.attached.Load() {
+		return len(p), nil
+	}
+	return d.Writer.Write(p)
 }
 
 // flasher returns the Flasher of the chosen board.

@@ -122,6 +122,7 @@ func shellCommand(s *shared, f *shellFlags, use, short string, replay int, open 
 			return err
 		}
 		defer func() { err = errors.Join(err, sh.Close()) }()
+		s.attached.Store(true)
 		opts := []console.AttachOption{console.WithReplay(replay)}
 		if sh, ok := sh.(sized); ok && sh.prompt != nil {
 			lines, stop := followSize(cmd.Context(), cmd.OutOrStdout(), sh.size)

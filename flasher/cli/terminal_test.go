@@ -214,6 +214,29 @@ func TestWindowSize(t *testing.T) {
 	p.isOff(t)
 }
 
+// TestConsoleDebugInAShell: what the board says is shown until the person is attached,
+// who would see it twice.
+func TestConsoleDebugInAShell(t *testing.T) {
+	p := sitDown(t)
+	done := p.runs(t.Context(), "bootloader-shell", "--console-debug")
+	p.sees(t, "U-Boot 20")
+	p.sees(t, "Ctrl-]")
+	p.types(t, "echo on''ce\r")
+	p.sees(t, "once\r\n")
+	p.types(t, "\x1d")
+	after, err := p.ExpectString("[left the console]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(after, "once") {
+		t.Errorf("the person sees it twice, the second time in %q", after)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	p.isOff(t)
+}
+
 // TestTerminalIsResized: the shell is told the new size where it waits for a line, and
 // a program that runs is not.
 func TestTerminalIsResized(t *testing.T) {
