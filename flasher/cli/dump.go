@@ -55,7 +55,7 @@ func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) (err error) 
 		return usageError{errors.New("--json and - both want the standard output: name a file")}
 	}
 	var finish func() error
-	if s.transcript, finish, err = f.transcriptFlag.open(); err != nil {
+	if s.transcript, finish, err = f.transcriptFlag.open(cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, finish()) }()

@@ -108,7 +108,7 @@ func (f *flashFlags) run(cmd *cobra.Command, s *shared, file string) (err error)
 		return err
 	}
 	var finish func() error
-	if s.transcript, finish, err = f.transcriptFlag.open(); err != nil {
+	if s.transcript, finish, err = f.transcriptFlag.open(cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, finish()) }()

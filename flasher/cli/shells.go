@@ -113,7 +113,7 @@ func shellCommand(s *shared, f *shellFlags, use, short string, replay int, open 
 	f.transcriptFlag.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		var finish func() error
-		if s.transcript, finish, err = f.transcriptFlag.open(); err != nil {
+		if s.transcript, finish, err = f.transcriptFlag.open(cmd.ErrOrStderr()); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, finish()) }()

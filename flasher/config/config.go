@@ -31,7 +31,7 @@
 //	variant           DTB variant; the default is the manifest's
 //	default_target    target where none is asked for; the default is the manifest's
 //	cacert            file with the certificates that https servers of images are
-//	                  trusted by, in place of the system's
+//	                  trusted by, beside the system's
 //	server_address    address of this host as the board sees it
 //	load              how U-Boot gets kernel, initramfs and DTB: auto (the
 //	                  default), tftp, http (its wget), or over the console
