@@ -74,6 +74,9 @@ func TestProblems(t *testing.T) {
 		{"nonsense in a URL", replace("/dev/ttyUSB0", "/dev/ttyUSB0?parity=some"), "boards.ti-03.serial: open console /dev/ttyUSB0?baud=1500000&parity=some: bad console URL: parity=some is not known"},
 		{"unknown kind of console", replace("/dev/ttyUSB0", "ftp://rack"), "unknown kind of console"},
 		{"unknown board", replace("board: ti-j784s4", "board: ti-j784s5"), "boards.ti-03.board: "},
+		{"no version of SNMP", replace(`{type: command, on: "true", off: "true"}`, "{type: snmp, address: a, make: apc, outlet: 1, community: c, version: 4}"),
+			`7:82: boards.ti-03.power.version: "4" is none of 1, 2c and 3`},
+		{"no port of a YKUSH", replace(`{type: command, on: "true", off: "true"}`, "{type: ykush, port: five}"), `7:32: boards.ti-03.power.port: "five" is neither`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := config.Parse([]byte(tc.text))
