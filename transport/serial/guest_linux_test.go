@@ -128,6 +128,7 @@ var settings = []struct {
 	{"?baud=19200&data=7&parity=even&stop=2&dtr=off&rts=on", "off", "on", unix.B19200 | unix.CS7 | unix.PARENB | unix.CSTOPB, lineMask},
 	{"?baud=115200&data=8&dtr=on&rts=off", "on", "off", unix.B115200 | unix.CS8, lineMask},
 	{"?baud=9600&data=5&parity=odd&dtr=off&rts=off", "off", "off", unix.B9600 | unix.CS5 | unix.PARENB | unix.PARODD, lineMask},
+	{"?baud=300&data=5&stop=1.5&dtr=on&rts=on", "on", "on", unix.B300 | unix.CS5 | unix.CSTOPB, lineMask},
 	{"?baud=57600&data=6&dtr=on&rts=on", "on", "on", unix.B57600 | unix.CS6, lineMask},
 }
 
@@ -205,6 +206,9 @@ func remoteLine(ctx context.Context, board string) error {
 	}
 	defer other.Close()
 	for _, s := range settings {
+		if strings.Contains(s.query, "stop=1.5") { // ser2net does not answer to that
+			continue
+		}
 		p, err := openFree(ctx, "rfc2217://127.0.0.1:4001"+s.query)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.query, err)

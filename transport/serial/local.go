@@ -81,8 +81,16 @@ func parseLocal(ref string) (l localPort, err error) {
 		}
 		values.Del(own.key)
 	}
-	l.mode, err = parseMode(values.Encode())
-	return l, err
+	if l.mode, err = parseMode(values.Encode()); err != nil {
+		return l, err
+	}
+	if l.mode.StopBits == serial.OnePointFiveStopBits && runtime.GOOS != "windows" {
+		// What a UART does for two stop bits behind five data bits.
+		if l.mode.StopBits = serial.TwoStopBits; l.mode.DataBits != 5 {
+			return l, fmt.Errorf("%w: stop=1.5 of a local port needs data=5", ErrURL)
+		}
+	}
+	return l, nil
 }
 
 func (l localPort) open() (io.ReadWriteCloser, error) {
@@ -229,6 +237,13 @@ func openError(err error) error {
 		case serial.PermissionDenied:
 			return fmt.Errorf("%w: %w (is this user in the port's group, often dialout?)", ErrPermission, err)
 		case serial.InvalidSerialPort:
+			// The library has one code for all that it does with a port.
+			switch text := err.Error(); {
+			case strings.Contains(text, "modem bits"):
+				return fmt.Errorf("%w (a port without modem lines? leave dtr and rts out of the URL)", err)
+			case strings.Contains(text, "configuring port"):
+				return fmt.Errorf("the port does not take these line settings: %w", err)
+			}
 			return fmt.Errorf("%w: %w (not a serial port)", ErrNotFound, err)
 		}
 	}

@@ -121,6 +121,20 @@ func TestMissingAdapter(t *testing.T) {
 	}
 }
 
+// TestPortWithoutModemLines: what a pty cannot do is told as that.
+func TestPortWithoutModemLines(t *testing.T) {
+	master, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	defer tty.Close()
+	_, err = serial.Open(t.Context(), tty.Name()+"?dtr=off")
+	if err == nil || errors.Is(err, serial.ErrNotFound) || !strings.Contains(err.Error(), "leave dtr and rts out") {
+		t.Errorf("got %v, want what to do", err)
+	}
+}
+
 // TestOpenLocal opens a pty's terminal as a serial port.
 func TestOpenLocal(t *testing.T) {
 	deadline(t)
@@ -209,6 +223,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"/dev/null?baud=1", serial.ErrURL},
 		{"/dev/null?speed=9600", serial.ErrURL},
 		{"/dev/null?parity=some", serial.ErrURL},
+		{"/dev/null?stop=1.5", serial.ErrURL},
 		{"/dev/null?flow=water", serial.ErrURL},
 		{"/dev/null?flow=", serial.ErrURL},
 		{"/dev/null?flow=none&flow=rtscts", serial.ErrURL},
