@@ -249,9 +249,9 @@ func WithHTTPPort(port int) Option {
 	}
 }
 
-// WithCacheDir sets where bundles and prepared images are kept. The default is
-// /var/lib/jumpstarter/flasher where that is writable, else the user's cache
-// directory.
+// WithCacheDir sets where bundles and prepared images are kept. The default for bundles
+// is /var/lib/jumpstarter/flasher where that is writable, else the user's cache
+// directory, which is the default for images.
 func WithCacheDir(dir string) Option {
 	return func(c *config) error {
 		if dir == "" {

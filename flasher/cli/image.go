@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -8,7 +10,7 @@ import (
 	"github.com/dutflash/dutflash/transport/image"
 )
 
-func imageCommand(*shared) *cobra.Command {
+func imageCommand(s *shared) *cobra.Command {
 	cmd := &cobra.Command{Use: "image", Short: "Look at disk images, or prepare them ahead of a flash"}
 	f := &flashFlags{}
 	flags := cmd.PersistentFlags()
@@ -48,6 +50,16 @@ func imageCommand(*shared) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if c.Flags().Changed("board") || c.Flags().Changed("config") {
+				if cacheDir != "" {
+					return usageError{errors.New("--cache-dir and a board both say where prepared images are kept")}
+				}
+				b, err := s.one()
+				if err != nil {
+					return err
+				}
+				cacheDir = cmp.Or(b.HTTPDir, b.CacheDir)
+			}
 			var opts []image.PrepareOption
 			if cacheDir != "" {
 				opts = append(opts, image.WithCacheDir(cacheDir))
@@ -65,8 +77,8 @@ func imageCommand(*shared) *cobra.Command {
 			}
 			fmt.Fprintf(c.OutOrStdout(), "%d bytes, sha256 %s\n", p.Size(), p.SHA256())
 			return p.Close()
-		}}, source...)
-	prepare.Flags().StringVar(&cacheDir, "cache-dir", "", "where prepared images are kept")
+		}}, append(source, "config", "board")...)
+	prepare.Flags().StringVar(&cacheDir, "cache-dir", "", "where prepared images are kept; the default is that of the board, where --board or --config is given, or the user's cache directory")
 	prepare.Flags().StringVar(&sum, "os-image-checksum", "", "SHA-256 of the image file as it is stored")
 	cmd.AddCommand(inspect, prepare)
 	return cmd

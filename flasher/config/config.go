@@ -21,8 +21,9 @@
 //	                  type (default "url"), url and baudrate
 //	power             the switch: a mapping of type and what that driver needs
 //	cache_dir         where bundles and prepared images are kept; the default is
-//	                  /var/lib/jumpstarter/flasher, or the user's cache directory
-//	                  where that cannot be written
+//	                  /var/lib/jumpstarter/flasher for bundles, and the user's
+//	                  cache directory for images, and where the former cannot be
+//	                  written
 //	http_dir          where prepared images are kept instead of in cache_dir
 //	tftp_dir          the directory of a TFTP daemon that runs already: kernel,
 //	                  initramfs and DTB are put there for the time of a flash;
