@@ -17,8 +17,8 @@
 // Nothing is written to a disk that neither the manifest nor the caller named.
 // What can be refused without the board (options, references, manifest, target
 // name, files, ports, an image whose first bytes are not to be had) is refused
-// before its power is touched; an image that is damaged or too large is refused before the first write, preflash commands
-// included.
+// before its power is touched; an image that is damaged or too large is refused
+// before the first write, preflash commands included.
 //
 // # How it ends
 //
