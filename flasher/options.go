@@ -309,9 +309,9 @@ func WithPowerOff(off bool) Option {
 	return func(c *config) error { c.powerOff = off; return nil }
 }
 
-// WithCloser has [Flasher.Close] close c: of a power switch that holds something of the
-// system between operations, such as a GPIO line, and belongs to the Flasher alone.
-// Repeated, the last is closed first.
+// WithCloser has [Flasher.Close] close c, which belongs to the Flasher alone: a power
+// switch, for example, that holds a GPIO line between operations. Repeated, the last is
+// closed first.
 func WithCloser(c io.Closer) Option {
 	return func(cfg *config) error {
 		if c == nil {

@@ -23,7 +23,7 @@ const (
 // A line waits until it is certain that the shell waits, too: the last line of the
 // console is a prompt as a whole, as prompt matches it; the command before was typed at
 // such a prompt; nothing was typed behind it; and nothing happened for a second. The
-// person sees what is typed.
+// person sees what is typed. What runs when Attach is called counts as typed at a prompt.
 func WithIdleLines(prompt *regexp.Regexp, lines <-chan string) AttachOption {
 	return func(c *attachConfig) error {
 		if prompt == nil || lines == nil {
