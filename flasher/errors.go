@@ -41,6 +41,8 @@ var (
 	// ErrBusy: the Flasher is in the middle of another operation. A board has
 	// one console and one power switch.
 	ErrBusy = errors.New("another operation on this board is under way")
+	// ErrClosed: the Flasher was closed.
+	ErrClosed = errors.New("the flasher is closed")
 	// ErrImageTooLarge: the raw image does not fit the target. Nothing was
 	// written.
 	ErrImageTooLarge = errors.New("image is larger than the target")
@@ -114,14 +116,7 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s: %v", e.Op, e.Step, e.Err)
 	if len(e.Attempts) > 1 {
-		fmt.Fprintf(&b, " (attempt %d; before: ", len(e.Attempts))
-		for i, a := range e.Attempts[:len(e.Attempts)-1] {
-			if i > 0 {
-				b.WriteString("; ")
-			}
-			b.WriteString(a.short(e.Op))
-		}
-		b.WriteString(")")
+		fmt.Fprintf(&b, " (attempt %d; before: %s)", len(e.Attempts), e.before())
 	}
 	if e.Hint != "" {
 		fmt.Fprintf(&b, " (%s)", e.Hint)
@@ -134,6 +129,24 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// before is what the earlier attempts failed with, each reason once.
+func (e *Error) before() string {
+	var reasons []string
+	times := map[string]int{}
+	for _, a := range e.Attempts[:len(e.Attempts)-1] {
+		reason := a.short(e.Op)
+		if times[reason]++; times[reason] == 1 {
+			reasons = append(reasons, reason)
+		}
+	}
+	for i, reason := range reasons {
+		if n := times[reason]; n > 1 {
+			reasons[i] += fmt.Sprintf(", %d times", n)
+		}
+	}
+	return strings.Join(reasons, "; ")
+}
 
 // lastLine returns the last line of s that is not blank. An error from a
 // session below shows the console already; then it need not be shown twice.

@@ -54,3 +54,18 @@ func TestErrorsForStrangers(t *testing.T) {
 		})
 	}
 }
+
+// TestReasonsOnce: what failed the same way in each attempt is said once.
+func TestReasonsOnce(t *testing.T) {
+	t.Parallel()
+	b := &flashertest.Cable{OpenErr: errors.New("no such port")}
+	defer b.Close()
+	f, err := flasher.New(b.Open, b, tinyBundle(t), quiet(t, flasher.WithRetries(2))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.BootloaderShell(t.Context())
+	if want := "bootloader shell: console: no such port (attempt 3; before: console: no such port, 2 times)"; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}

@@ -233,6 +233,12 @@ func (o *operation) flash(ctx context.Context, cancel context.CancelCauseFunc, p
 	if err := o.step(ctx, StepServe, 0, o.serve); err != nil {
 		return err
 	}
+	// An image that cannot be had at all leaves the board as it is.
+	for _, p := range parts {
+		if err := p.image.begun(ctx); err != nil {
+			return p.wrap(err)
+		}
+	}
 	return o.try(ctx, func(ctx context.Context) error {
 		return o.flashOnce(ctx, parts, cfg, res)
 	})

@@ -16,9 +16,9 @@
 //
 // Nothing is written to a disk that neither the manifest nor the caller named.
 // What can be refused without the board (options, references, manifest, target
-// name, files, ports) is refused before its power is touched; an image that is
-// damaged or too large is refused before the first write, preflash commands
-// included.
+// name, files, ports, an image whose first bytes are not to be had) is refused
+// before its power is touched; an image that is damaged or too large is refused
+// before the first write, preflash commands included.
 //
 // # How it ends
 //
@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync/atomic"
 
 	"github.com/dutflash/dutflash/power"
@@ -51,6 +52,7 @@ type Flasher struct {
 	bundleRef string
 	cfg       config
 	busy      atomic.Bool
+	closed    atomic.Bool
 	// tftpWindow is the largest window that the board's network driver takes,
 	// as far as is known.
 	tftpWindow atomic.Int32
@@ -86,10 +88,37 @@ func New(open OpenConsole, pwr power.Controller, bundleRef string, opts ...Optio
 	return f, nil
 }
 
+// Close frees what belongs to the Flasher: see [WithCloser]. One without that holds
+// nothing between operations and need not be closed. The power stays as it is, as far
+// as the switch can hold it without its program. Later operations end with [ErrClosed];
+// only the first Close does something. While an operation is under way, or a shell is
+// open, nothing is closed and the error is [ErrBusy].
+func (f *Flasher) Close() error {
+	if !f.busy.CompareAndSwap(false, true) {
+		return &Error{Op: "close", Step: StepCheck, Err: ErrBusy}
+	}
+	defer f.release()
+	if f.closed.Swap(true) {
+		return nil
+	}
+	var errs []error
+	for _, c := range slices.Backward(f.cfg.closers) {
+		errs = append(errs, c.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &Error{Op: "close", Step: StepPowerState, Err: err}
+	}
+	return nil
+}
+
 // acquire makes the Flasher busy; release frees it.
 func (f *Flasher) acquire() error {
 	if !f.busy.CompareAndSwap(false, true) {
 		return ErrBusy
+	}
+	if f.closed.Load() {
+		f.release()
+		return ErrClosed
 	}
 	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/flashertest"
 	"github.com/dutflash/dutflash/transport/console"
+	"github.com/dutflash/dutflash/transport/image"
 	"github.com/dutflash/dutflash/uboot"
 )
 
@@ -207,6 +208,90 @@ func TestOneOperationAtATime(t *testing.T) {
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first operation: %v, want context.Canceled", err)
+	}
+}
+
+// TestImageThatIsNotToBeHad: the board is left as it is.
+func TestImageThatIsNotToBeHad(t *testing.T) {
+	write := func(text string) string {
+		path := filepath.Join(t.TempDir(), "image.raw")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, tc := range []struct {
+		ref  string
+		opts []flasher.Option
+		want error
+	}{
+		{"http://127.0.0.1:1/image.raw", nil, image.ErrUnreachable},
+		{write(""), nil, image.ErrEmpty},
+		{write("an image"), []flasher.Option{flasher.WithPrepareOptions(image.WithSHA256File(write("no checksum")))}, image.ErrInvalid},
+		{write("\xfd7zXZ\x00damaged"), nil, image.ErrCorrupt},
+	} {
+		b := &flashertest.Cable{Says: "U-Boot SPL\r\n"}
+		f, err := flasher.New(b.Open, b, tinyBundle(t), quiet(t, append(tc.opts, flasher.WithCacheDir(t.TempDir()))...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.Flash(t.Context(), tc.ref)
+		if !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.ref, err, tc.want)
+		}
+		if did := b.Did(); len(did) > 0 {
+			t.Errorf("%s: the board was touched: %v", tc.ref, did)
+		}
+		b.Close()
+	}
+}
+
+// closer counts how often it is closed.
+type closer struct {
+	closed int
+	err    error
+}
+
+func (c *closer) Close() error { c.closed++; return c.err }
+
+// TestClose: what belongs to the Flasher goes with it, once, and not under an operation.
+func TestClose(t *testing.T) {
+	b := &flashertest.Cable{Says: "U-Boot SPL\r\n"}
+	defer b.Close()
+	held, stuck := &closer{}, &closer{err: errors.New("stuck")}
+	started := make(chan struct{})
+	var once sync.Once
+	f, err := flasher.New(b.Open, b, tinyBundle(t), quiet(t, flasher.WithCloser(held), flasher.WithCloser(stuck), flasher.WithProgress(func(ev flasher.Event) {
+		if ev.Step == flasher.StepBootloader {
+			once.Do(func() { close(started) })
+		}
+	}))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := f.BootloaderShell(ctx)
+		ended <- err
+	}()
+	<-started
+	if err := f.Close(); !errors.Is(err, flasher.ErrBusy) || held.closed != 0 {
+		t.Errorf("Close under an operation: %v, closed %d times", err, held.closed)
+	}
+	cancel()
+	<-ended
+	if err := f.Close(); !errors.Is(err, stuck.err) {
+		t.Errorf("Close: %v, want what the second says", err)
+	}
+	if err := f.Close(); err != nil || held.closed != 1 || stuck.closed != 1 {
+		t.Errorf("the second Close: %v; closed %d and %d times", err, held.closed, stuck.closed)
+	}
+	if _, err := f.BootloaderShell(t.Context()); !errors.Is(err, flasher.ErrClosed) {
+		t.Errorf("after Close: %v, want ErrClosed", err)
+	}
+	if _, err := flasher.New(b.Open, b, "x", flasher.WithCloser(nil)); !errors.Is(err, flasher.ErrConfig) {
+		t.Errorf("nothing to close: %v, want ErrConfig", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package flasher
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,6 +24,7 @@ type config struct {
 	log        *slog.Logger
 	transcript io.Writer
 	progress   func(Event)
+	closers    []io.Closer
 
 	network    Network // nil is the host's own
 	servers    *Servers
@@ -247,9 +249,9 @@ func WithHTTPPort(port int) Option {
 	}
 }
 
-// WithCacheDir sets where bundles and prepared images are kept. The default is
-// /var/lib/jumpstarter/flasher where that is writable, else the user's cache
-// directory.
+// WithCacheDir sets where bundles and prepared images are kept. The default for bundles
+// is /var/lib/jumpstarter/flasher where that is writable, else the user's cache
+// directory, which is the default for images.
 func WithCacheDir(dir string) Option {
 	return func(c *config) error {
 		if dir == "" {
@@ -305,6 +307,19 @@ func WithDefaultTarget(name string) Option {
 // default, or left running.
 func WithPowerOff(off bool) Option {
 	return func(c *config) error { c.powerOff = off; return nil }
+}
+
+// WithCloser has [Flasher.Close] close c, which belongs to the Flasher alone: a power
+// switch, for example, that holds a GPIO line between operations. Repeated, the last is
+// closed first.
+func WithCloser(c io.Closer) Option {
+	return func(cfg *config) error {
+		if c == nil {
+			return errors.New("WithCloser: it is nil")
+		}
+		cfg.closers = append(cfg.closers, c)
+		return nil
+	}
 }
 
 // WithCycleWait sets how long the board is without power in a power cycle, at

@@ -56,6 +56,14 @@ func (p *preparation) start(ctx context.Context, cancel context.CancelCauseFunc,
 	}()
 }
 
+// begun returns when the image's first bytes are there.
+func (p *preparation) begun(ctx context.Context) error {
+	if err := p.image.Begun(ctx); err == nil {
+		return nil
+	}
+	return p.wait(ctx)
+}
+
 // wait returns when the image is wholly there and checked.
 func (p *preparation) wait(ctx context.Context) error {
 	select {

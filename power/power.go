@@ -3,7 +3,7 @@
 // [Controller] is what every switch can do. What only some can do (cycle by
 // themselves, tell whether the board is on, measure what it draws, start it in
 // recovery mode) is a further interface, found by type assertion: [Cycler],
-// [StateReader], [Meter], [Rescuer].
+// [StateReader], [Meter], [Rescuer], [Releaser].
 // Drivers live in sub-packages, one per kind of switch, so that a program
 // links only what it uses. [Switching] has the retries, the settling time and the
 // verification that drivers share; a driver of one's own can use it too.
@@ -69,6 +69,15 @@ type Rescuer interface {
 	// Rescue switches the board off and on again in recovery mode. The next
 	// On after an Off starts it as usual.
 	Rescue(ctx context.Context) error
+}
+
+// Releaser is a [Controller] that holds something of the system from its first command
+// on, as a GPIO line is held. It is no io.Closer: what switches a board may be something
+// larger that others close, such as a board in an emulator.
+type Releaser interface {
+	// Release gives it back; what the power does then depends on the device. Later
+	// commands fail. Only the first Release does something.
+	Release() error
 }
 
 // ErrWait is wrapped by the error for a negative wait.

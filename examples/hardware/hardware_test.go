@@ -31,6 +31,11 @@ func board(t *testing.T) *flasher.Flasher {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil { // a GPIO line, for example
+			t.Error(err)
+		}
+	})
 	return f
 }
 

@@ -27,22 +27,22 @@ func bundleCommand(s *shared) *cobra.Command {
 		return opts
 	}
 	cmd.AddCommand(
-		&cobra.Command{Use: "pull REF", Short: "Pull a bundle into the cache and print its digest", Args: args(cobra.ExactArgs(1)),
-			RunE: func(c *cobra.Command, a []string) error { return pull(c, a[0], opts(c)) }},
-		&cobra.Command{Use: "inspect REF", Short: "Print what a bundle holds: a reference, a layout or a directory", Args: args(cobra.ExactArgs(1)),
-			RunE: func(c *cobra.Command, a []string) error { return inspectBundle(c, a[0], opts(c)) }},
-		&cobra.Command{Use: "lint REF", Short: "Look for mistakes in a bundle", Args: args(cobra.ExactArgs(1)),
-			RunE: func(c *cobra.Command, a []string) error { return lint(c, a[0], opts(c)) }},
+		uses(&cobra.Command{Use: "pull REF", Short: "Pull a bundle into the cache and print its digest", Args: args(cobra.ExactArgs(1)),
+			RunE: func(c *cobra.Command, a []string) error { return pull(c, a[0], opts(c)) }}, "cache-dir", "plain-http"),
+		uses(&cobra.Command{Use: "inspect REF", Short: "Print what a bundle holds: a reference, a layout or a directory", Args: args(cobra.ExactArgs(1)),
+			RunE: func(c *cobra.Command, a []string) error { return inspectBundle(c, a[0], opts(c)) }}, "cache-dir", "plain-http"),
+		uses(&cobra.Command{Use: "lint REF", Short: "Look for mistakes in a bundle", Args: args(cobra.ExactArgs(1)),
+			RunE: func(c *cobra.Command, a []string) error { return lint(c, a[0], opts(c)) }}, "cache-dir", "plain-http"),
 		&cobra.Command{Use: "create DIR LAYOUT", Short: "Make an OCI layout of the directory of a bundle", Args: args(cobra.ExactArgs(2)),
 			RunE: func(c *cobra.Command, a []string) error {
 				digest, err := bundle.Create(c.Context(), a[0], a[1], opts(c)...)
 				return printDigest(c, digest, err)
 			}},
-		&cobra.Command{Use: "push DIR REF", Short: "Make a bundle of a directory and push it", Args: args(cobra.ExactArgs(2)),
+		uses(&cobra.Command{Use: "push DIR REF", Short: "Make a bundle of a directory and push it", Args: args(cobra.ExactArgs(2)),
 			RunE: func(c *cobra.Command, a []string) error {
 				digest, err := bundle.Push(c.Context(), a[0], a[1], opts(c)...)
 				return printDigest(c, digest, err)
-			}},
+			}}, "plain-http"),
 		templateCommand(), cacheCommand(&cacheDir),
 	)
 	return cmd
@@ -146,7 +146,7 @@ func templateCommand() *cobra.Command {
 
 func cacheCommand(dir *string) *cobra.Command {
 	cmd := &cobra.Command{Use: "cache", Short: "List or prune the bundles that are kept"}
-	list := &cobra.Command{Use: "list", Short: "List the bundles, the one used last first", Args: args(cobra.NoArgs),
+	list := uses(&cobra.Command{Use: "list", Short: "List the bundles, the one used last first", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cache, err := bundle.OpenCache(*dir)
 			if err != nil {
@@ -160,9 +160,9 @@ func cacheCommand(dir *string) *cobra.Command {
 				fmt.Fprintf(c.OutOrStdout(), "%s  %9.1f MB  %s  %s\n", b.LastUsed.Format(time.DateTime), float64(b.Size)/1e6, b.Digest, strings.Join(b.References, " "))
 			}
 			return nil
-		}}
+		}}, "cache-dir")
 	var o bundle.PruneOptions
-	prune := &cobra.Command{Use: "prune", Short: "Drop old bundles, and what none needs", Args: args(cobra.NoArgs),
+	prune := uses(&cobra.Command{Use: "prune", Short: "Drop old bundles, and what none needs", Args: args(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.MaxAge < 0 || o.MaxSize < 0 {
 				return usageError{fmt.Errorf("--max-age %v and --max-size %d: none may be negative", o.MaxAge, o.MaxSize)}
@@ -177,7 +177,7 @@ func cacheCommand(dir *string) *cobra.Command {
 			}
 			fmt.Fprintf(c.OutOrStdout(), "dropped %d bundles, freed %.1f MB, kept %.1f MB, %d in use\n", r.Dropped, float64(r.Freed)/1e6, float64(r.Kept)/1e6, r.InUse)
 			return nil
-		}}
+		}}, "cache-dir")
 	prune.Flags().DurationVar(&o.MaxAge, "max-age", 0, "drop bundles that were not used for longer")
 	prune.Flags().Int64Var(&o.MaxSize, "max-size", 0, "drop the bundles used longest ago until so many bytes are left")
 	cmd.AddCommand(list, prune)

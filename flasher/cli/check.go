@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"regexp"
@@ -25,7 +24,7 @@ import (
 func boardCommand(s *shared) *cobra.Command {
 	cmd := &cobra.Command{Use: "board", Short: "List the boards of the file, or check one"}
 	cmd.AddCommand(
-		&cobra.Command{Use: "list", Short: "List the boards of the board file", Args: args(cobra.NoArgs),
+		uses(&cobra.Command{Use: "list", Short: "List the boards of the board file", Args: args(cobra.NoArgs),
 			RunE: func(c *cobra.Command, _ []string) error {
 				f, err := s.load()
 				if err != nil {
@@ -35,8 +34,8 @@ func boardCommand(s *shared) *cobra.Command {
 					fmt.Fprintln(c.OutOrStdout(), name)
 				}
 				return nil
-			}},
-		&cobra.Command{Use: "check", Short: "Try everything that a flash needs of this host and of the cables",
+			}}, "config"),
+		uses(&cobra.Command{Use: "check", Short: "Try everything that a flash needs of this host and of the cables",
 			Long: `Try everything that a flash needs of this host and of the cables: the bundle (its
 registry, the manifest, the variant and the target), the TFTP and the HTTP port, the
 serial line and the power switch. The board is power-cycled, listened to until it says
@@ -49,8 +48,8 @@ in this order.`,
 				if err != nil {
 					return err
 				}
-				return check(c.Context(), c.OutOrStdout(), b)
-			}},
+				return s.check(c, b)
+			}}, "config", "board", "console-debug"),
 	)
 	return cmd
 }
@@ -68,14 +67,16 @@ type checkError struct {
 func (c checkError) Unwrap() error { return c.error }
 
 // check makes all checks, and prints one line for each.
-func check(ctx context.Context, out io.Writer, b *config.Board) error {
+func (s *shared) check(cmd *cobra.Command, b *config.Board) error {
+	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	cables := func(ctx context.Context, b *config.Board) (string, error) { return s.checkCables(ctx, cmd, b) }
 	failed, code := 0, exitOther
 	for _, c := range []struct {
 		what string
 		code int
 		do   func(context.Context, *config.Board) (string, error)
 	}{
-		{"bundle", exitSource, checkBundle}, {"TFTP", exitHost, checkTFTP}, {"HTTP", exitHost, checkHTTP}, {"cables", exitCables, checkCables},
+		{"bundle", exitSource, checkBundle}, {"TFTP", exitHost, checkTFTP}, {"HTTP", exitHost, checkHTTP}, {"cables", exitCables, cables},
 	} {
 		limited, cancel := context.WithTimeout(ctx, checkTimeout)
 		said, err := c.do(limited, b)
@@ -183,7 +184,7 @@ func checkHTTP(ctx context.Context, b *config.Board) (string, error) {
 const bootSign = 30 * time.Second
 
 // checkCables switches the board on and listens to it.
-func checkCables(ctx context.Context, b *config.Board) (said string, err error) {
+func (s *shared) checkCables(ctx context.Context, cmd *cobra.Command, b *config.Board) (said string, err error) {
 	open, err := b.OpenConsole()
 	if err != nil {
 		return "", err
@@ -192,11 +193,16 @@ func checkCables(ctx context.Context, b *config.Board) (said string, err error) 
 	if err != nil {
 		return "", err
 	}
+	s.hold(pwr)
 	port, err := open(ctx)
 	if err != nil {
 		return "", fmt.Errorf("serial line: %w", err)
 	}
-	con, err := console.New(port)
+	var opts []console.Option
+	if s.consoleDebug {
+		opts = append(opts, console.WithTranscript(cmd.ErrOrStderr()))
+	}
+	con, err := console.New(port, opts...)
 	if err != nil {
 		return "", errors.Join(err, port.Close())
 	}

@@ -17,6 +17,9 @@
 // On a terminal the progress of a flash or a dump is drawn; colours are left out where
 // NO_COLOR is set, and lines are printed where TERM is dumb.
 //
+// In busybox-shell the board's shell is told how large the terminal is, and again where
+// that changes: at a prompt that waits (see console.WithIdleLines).
+//
 // # Exit codes
 //
 // [ExitCode] gives the code for an error, so that a script knows whose fault it
@@ -41,8 +44,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"slices"
+	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/config"
@@ -68,9 +74,11 @@ type shared struct {
 	file, board  string
 	transcript   io.Writer // or nil
 	consoleDebug bool
+	attached     atomic.Bool // a person sees the console, who would see it twice
 	verbose      bool
 	config       []config.Option
 	extra        []flasher.Option
+	held         []func() error // what the command does at its end
 }
 
 // New returns the command "dutflash" with its subcommands. They read and write
@@ -99,8 +107,14 @@ func New(opts ...Option) *cobra.Command {
 	if err := root.RegisterFlagCompletionFunc("board", s.completeBoards); err != nil {
 		panic(err) // the flag is made above
 	}
-	root.AddCommand(flashCommand(s), dumpCommand(s), bootloaderShell(s), busyboxShell(s), consoleCommand(s), powerCommand(s),
-		bundleCommand(s), imageCommand(s), boardCommand(s))
+	for _, cmd := range []*cobra.Command{flashCommand(s), dumpCommand(s), bootloaderShell(s), busyboxShell(s)} {
+		root.AddCommand(uses(cmd, "config", "board", "verbose", "console-debug"))
+	}
+	root.AddCommand(uses(consoleCommand(s), "config", "board"), powerCommand(s), bundleCommand(s), imageCommand(s), boardCommand(s))
+	s.wrap(root)
+	for _, cmd := range root.Commands() {
+		refuseUnknown(cmd)
+	}
 	return root
 }
 
@@ -117,6 +131,95 @@ func (s *shared) completeBoards(*cobra.Command, []string, string) ([]cobra.Compl
 type usageError struct{ error }
 
 func (u usageError) Unwrap() error { return u.error }
+
+// usesKey is the annotation of a command with the flags that it uses of those of the
+// commands above it.
+const usesKey = "dutflash-uses"
+
+// uses says which flags of the commands above it a command uses.
+func uses(cmd *cobra.Command, flags ...string) *cobra.Command {
+	cmd.Annotations = map[string]string{usesKey: strings.Join(flags, " ")}
+	return cmd
+}
+
+// wrap has each command of the tree refuse texts that are empty, and the flags of the
+// commands above it that mean nothing for it, and close at its end what it holds.
+func (s *shared) wrap(root *cobra.Command) {
+	var walk func(cmd *cobra.Command, above []*pflag.FlagSet)
+	walk = func(cmd *cobra.Command, above []*pflag.FlagSet) {
+		if run := cmd.RunE; run != nil {
+			cmd.RunE = func(c *cobra.Command, a []string) (err error) {
+				if err := errorsFirst(refuseUnused(c, above), refuseEmpty(append([]*pflag.FlagSet{c.LocalFlags()}, above...))); err != nil {
+					return err
+				}
+				defer func() {
+					for _, h := range slices.Backward(s.held) {
+						err = errors.Join(err, h())
+					}
+				}()
+				return run(c, a)
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub, append(slices.Clone(above), cmd.PersistentFlags()))
+		}
+	}
+	walk(root, nil)
+}
+
+// refuseUnknown has a command that only holds others refuse what is none of them:
+// cobra would print the help, and a script would take that for success.
+func refuseUnknown(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		refuseUnknown(sub)
+	}
+	if cmd.Runnable() {
+		return
+	}
+	cmd.DisableFlagsInUseLine = true
+	cmd.SuggestionsMinimumDistance = 2 // as cobra has it for the root
+	cmd.RunE = func(c *cobra.Command, a []string) error {
+		if len(a) == 0 {
+			return c.Help()
+		}
+		known := "known are"
+		if near := c.SuggestionsFor(a[0]); len(near) > 0 {
+			return usageError{fmt.Errorf("unknown command %q for %q; did you mean %q?", a[0], c.CommandPath(), near[0])}
+		}
+		for _, sub := range c.Commands() {
+			known += " " + sub.Name()
+		}
+		return usageError{fmt.Errorf("unknown command %q for %q; %s", a[0], c.CommandPath(), known)}
+	}
+}
+
+// refuseUnused is an error for a flag that was given and is none of those that the
+// command uses.
+func refuseUnused(cmd *cobra.Command, above []*pflag.FlagSet) (err error) {
+	used := strings.Fields(cmd.Annotations[usesKey])
+	for _, flags := range above {
+		flags.VisitAll(func(f *pflag.Flag) {
+			if f.Changed && !slices.Contains(used, f.Name) && err == nil {
+				err = usageError{fmt.Errorf("--%s means nothing for %s: leave it out (see %[2]s --help)", f.Name, cmd.CommandPath())}
+			}
+		})
+	}
+	return err
+}
+
+// refuseEmpty is an error for a text that was given and is empty, as that of a variable
+// of a script that is not set: a checksum that is not checked, any board in place of
+// one.
+func refuseEmpty(sets []*pflag.FlagSet) (err error) {
+	for _, flags := range sets {
+		flags.VisitAll(func(f *pflag.Flag) {
+			if f.Changed && f.Value.Type() == "string" && f.Value.String() == "" && err == nil {
+				err = usageError{fmt.Errorf("--%s is empty: leave it out, or look whether a variable of a script is not set", f.Name)}
+			}
+		})
+	}
+	return err
+}
 
 // args makes a check of arguments give usage errors.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
@@ -161,7 +264,7 @@ func (s *shared) options(cmd *cobra.Command) []flasher.Option {
 	}
 	var to []io.Writer
 	if s.consoleDebug {
-		to = append(to, cmd.ErrOrStderr())
+		to = append(to, &debugOutput{cmd.ErrOrStderr(), &s.attached})
 	}
 	if s.transcript != nil {
 		to = append(to, s.transcript)
@@ -172,6 +275,19 @@ func (s *shared) options(cmd *cobra.Command) []flasher.Option {
 	return opts
 }
 
+// debugOutput shows the console until a person is attached to it.
+type debugOutput struct {
+	io.Writer
+	attached *atomic.Bool
+}
+
+func (d *debugOutput) Write(p []byte) (int, error) {
+	if d.attached.Load() {
+		return len(p), nil
+	}
+	return d.Writer.Write(p)
+}
+
 // flasher returns the Flasher of the chosen board.
 func (s *shared) flasher(cmd *cobra.Command, opts ...flasher.Option) (*flasher.Flasher, error) {
 	b, err := s.one()
@@ -179,8 +295,12 @@ func (s *shared) flasher(cmd *cobra.Command, opts ...flasher.Option) (*flasher.F
 		return nil, err
 	}
 	f, err := b.Flasher(append(s.options(cmd), opts...)...)
-	if err != nil && !errors.Is(err, flasher.ErrConfig) {
-		err = usageError{err}
+	if err != nil {
+		if !errors.Is(err, flasher.ErrConfig) {
+			err = usageError{err}
+		}
+		return nil, err
 	}
-	return f, err
+	s.held = append(s.held, f.Close)
+	return f, nil
 }

@@ -55,7 +55,7 @@ func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) (err error) 
 		return usageError{errors.New("--json and - both want the standard output: name a file")}
 	}
 	var finish func() error
-	if s.transcript, finish, err = f.transcriptFlag.open(); err != nil {
+	if s.transcript, finish, err = f.transcriptFlag.open(cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, finish()) }()
@@ -86,7 +86,7 @@ func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) (err error) 
 	if err != nil && res != nil && res.Bytes > 0 && file != "-" {
 		err = fmt.Errorf("%w\n(%d bytes are in %s and proved; go on with --from %[2]d)", err, f.from+res.Bytes, file)
 	}
-	err = errors.Join(err, done())
+	err = errors.Join(err, done(err != nil))
 	if f.json {
 		return errorsFirst(err, printResult(cmd, res, err))
 	}
@@ -97,19 +97,21 @@ func (f *dumpFlags) run(cmd *cobra.Command, s *shared, file string) (err error) 
 	return nil
 }
 
-// open opens the file for the dump. done completes it.
-func (f *dumpFlags) open(cmd *cobra.Command, name string) (w io.Writer, done func() error, err error) {
+// open opens the file for the dump. done completes it. Where the dump failed before its
+// first byte, the file is what it was before: not there, or with --force the old one.
+func (f *dumpFlags) open(cmd *cobra.Command, name string) (w io.Writer, done func(failed bool) error, err error) {
 	if name == "-" {
-		return cmd.OutOrStdout(), func() error { return nil }, nil
+		return cmd.OutOrStdout(), func(bool) error { return nil }, nil
 	}
-	mode := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-	switch {
-	case f.from > 0:
-		mode = os.O_WRONLY
-	case f.force:
-		mode = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	mode := os.O_WRONLY
+	if f.from == 0 {
+		mode |= os.O_CREATE | os.O_EXCL
 	}
 	file, err := os.OpenFile(name, mode, 0o644)
+	created := err == nil && f.from == 0
+	if errors.Is(err, os.ErrExist) && f.force {
+		file, err = os.OpenFile(name, os.O_WRONLY, 0o644)
+	}
 	if err != nil {
 		if errors.Is(err, os.ErrExist) {
 			err = fmt.Errorf("%w (overwrite it with --force, or go on with --from)", err)
@@ -125,17 +127,33 @@ func (f *dumpFlags) open(cmd *cobra.Command, name string) (w io.Writer, done fun
 			return nil, nil, errors.Join(err, file.Close())
 		}
 	}
-	h := &holes{file: file, at: f.from}
-	return h, h.close, nil
+	h := &holes{file: file, at: f.from, old: f.from == 0 && !created}
+	return h, func(failed bool) error {
+		if !failed || h.at > f.from {
+			return h.close()
+		}
+		err := file.Close()
+		if created {
+			err = errors.Join(err, os.Remove(name))
+		}
+		return err
+	}, nil
 }
 
 // holes writes blocks of zeros as holes.
 type holes struct {
 	file *os.File
 	at   int64
+	old  bool // what is in the file goes before the first byte
 }
 
 func (h *holes) Write(p []byte) (int, error) {
+	if h.old {
+		if err := h.file.Truncate(0); err != nil {
+			return 0, err
+		}
+		h.old = false
+	}
 	zero := true
 	for _, b := range p {
 		if b != 0 {

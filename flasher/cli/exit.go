@@ -57,7 +57,7 @@ func ExitCode(err error) int {
 
 // wrongName tells whether an option names something that does not exist.
 func wrongName(err error) bool {
-	for _, is := range []error{image.ErrInvalid, bundle.ErrUnknownTarget, bundle.ErrUnknownVariant, bundle.ErrOverride, bundle.ErrReference} {
+	for _, is := range []error{image.ErrInvalid, bundle.ErrUnknownTarget, bundle.ErrUnknownVariant, bundle.ErrOverride, bundle.ErrReference, flasher.ErrTargetOverlap} {
 		if errors.Is(err, is) {
 			return true
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,8 +104,11 @@ func (f *flashFlags) run(cmd *cobra.Command, s *shared, file string) (err error)
 	if err != nil {
 		return usageError{err}
 	}
+	if err := f.checkServer(append([]string{file, f.bmap}, f.parts...)...); err != nil {
+		return err
+	}
 	var finish func() error
-	if s.transcript, finish, err = f.transcriptFlag.open(); err != nil {
+	if s.transcript, finish, err = f.transcriptFlag.open(cmd.ErrOrStderr()); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, finish()) }()
@@ -237,6 +241,22 @@ func readable(flag, path string) error {
 		return fmt.Errorf("--%s: %w", flag, err)
 	}
 	return file.Close()
+}
+
+// checkServer refuses what is said about a server where none of the images, or parts,
+// comes from one.
+func (f *flashFlags) checkServer(refs ...string) error {
+	if slices.ContainsFunc(refs, func(ref string) bool { return strings.Contains(ref, "://") }) {
+		return nil
+	}
+	for flag, given := range map[string]bool{
+		"cacert": f.cacert != "", "insecure-tls": f.insecure, "header": len(f.headers) > 0, "bearer": f.bearer != "",
+	} {
+		if given {
+			return usageError{fmt.Errorf("--%s is for an image that comes from a server, such as https://lab/image.raw.xz", flag)}
+		}
+	}
+	return nil
 }
 
 // source says how the image is fetched.

@@ -93,6 +93,15 @@ func TestDump(t *testing.T) {
 	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("the continued dump has %d bytes and is not the disk (%v)", len(got), err)
 	}
+	if err := os.WriteFile(file, bytes.Repeat([]byte("old"), 5<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := run("--force"); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the dump over another file has %d bytes and is not the disk (%v)", len(got), err)
+	}
 	p.isOff(t)
 }
 
@@ -105,7 +114,11 @@ func TestDumpJSON(t *testing.T) {
 	}{{"", 0}, {"/dev/none", 7}} {
 		var out bytes.Buffer
 		cmd := cli.New(p.opts...)
-		cmd.SetArgs([]string{"dump", filepath.Join(p.dir, "dump.raw"), "--force", "--json", "--target", tc.target, "--config", filepath.Join(p.dir, "boards.yaml")})
+		args := []string{"dump", filepath.Join(p.dir, "dump.raw"), "--force", "--json", "--config", filepath.Join(p.dir, "boards.yaml")}
+		if tc.target != "" {
+			args = append(args, "--target", tc.target)
+		}
+		cmd.SetArgs(args)
 		cmd.SetOut(&out)
 		if err := cmd.ExecuteContext(t.Context()); cli.ExitCode(err) != tc.code {
 			t.Fatalf("exit code %d of %v, want %d", cli.ExitCode(err), err, tc.code)

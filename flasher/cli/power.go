@@ -18,10 +18,9 @@ func powerCommand(s *shared) *cobra.Command {
 	cycle := s.powerAction("cycle", "Switch the board off, wait, and switch it on", func(ctx context.Context, cmd *cobra.Command, b *config.Board, c power.Controller) error {
 		pause := b.CycleWait
 		if cmd.Flags().Changed("wait") {
-			pause = wait
-		}
-		if pause < 0 {
-			return usageError{fmt.Errorf("--wait %v is negative", pause)}
+			if pause = wait; pause <= 0 {
+				return usageError{fmt.Errorf("--wait %v is %s", pause, map[bool]string{true: "negative", false: "no time: the shortest is 1ns"}[pause < 0])}
+			}
 		}
 		ctx, cancel := context.WithTimeout(ctx, 2*b.PowerTimeout+max(pause, power.DefaultCycleWait))
 		defer cancel()
@@ -64,7 +63,7 @@ func rescue(ctx context.Context, _ *cobra.Command, b *config.Board, c power.Cont
 }
 
 func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.Command, *config.Board, power.Controller) error) *cobra.Command {
-	return &cobra.Command{
+	return uses(&cobra.Command{
 		Use: use, Short: short, Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, c, err := s.power()
@@ -73,7 +72,7 @@ func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.
 			}
 			return do(cmd.Context(), cmd, b, c)
 		},
-	}
+	}, "config", "board")
 }
 
 // power returns the one board that is meant, and its power switch.
@@ -86,5 +85,13 @@ func (s *shared) power() (*config.Board, power.Controller, error) {
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
+	s.hold(c)
 	return b, c, nil
+}
+
+// hold releases a power switch at the end of the command, where that holds something.
+func (s *shared) hold(c power.Controller) {
+	if r, ok := c.(power.Releaser); ok {
+		s.held = append(s.held, r.Release)
+	}
 }

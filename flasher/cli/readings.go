@@ -36,7 +36,7 @@ func readCommand(s *shared) *cobra.Command {
 	flags.DurationVar(&f.interval, "interval", 0, "time from one reading to the next, such as 1s")
 	flags.IntVar(&f.count, "count", 0, "how many readings; with --interval the default is no limit")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object per reading: time, on, volts, amperes, watts")
-	return cmd
+	return uses(cmd, "config", "board")
 }
 
 func (f *readFlags) run(cmd *cobra.Command, s *shared) error {
@@ -51,6 +51,11 @@ func (f *readFlags) run(cmd *cobra.Command, s *shared) error {
 	b, c, err := s.power()
 	if err != nil {
 		return err
+	}
+	_, tells := c.(power.StateReader)
+	_, measures := c.(power.Meter)
+	if !tells && !measures {
+		return usageError{errNoReading}
 	}
 	print := printLine
 	switch {
@@ -77,6 +82,9 @@ func (f *readFlags) run(cmd *cobra.Command, s *shared) error {
 		}
 	}
 }
+
+// errNoReading is about a switch that takes commands and says nothing.
+var errNoReading = fmt.Errorf("power read: %w: this power switch can tell neither its state nor what the board draws (one of type command or http can, with state)", power.ErrUnsupported)
 
 // reading is what a switch tells; what it does not know is nil.
 type reading struct {
@@ -111,7 +119,7 @@ func readPower(ctx context.Context, c power.Controller, limit time.Duration) (r 
 		}
 	}
 	if !tells && !measures {
-		return r, errors.New("this power switch can tell neither its state nor what the board draws")
+		return r, usageError{errNoReading}
 	}
 	if !measures {
 		return r, nil

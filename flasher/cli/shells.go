@@ -3,14 +3,9 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
-	"time"
 
-	expect "github.com/Netflix/go-expect"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/transport/console"
@@ -43,10 +38,11 @@ func busyboxShell(s *shared) *cobra.Command {
 		if err := sh.Interactive(cmd.Context()); err != nil {
 			return nil, errors.Join(err, sh.Close())
 		}
-		if err := passSize(cmd, sh.Console()); err != nil {
+		size, prompt, err := passSize(cmd, sh.Console())
+		if err != nil {
 			return nil, errors.Join(err, sh.Close())
 		}
-		return sh, nil
+		return sized{sh, size, prompt}, nil
 	})
 	f.add(cmd)
 	return cmd
@@ -66,36 +62,6 @@ func (f *shellFlags) add(cmd *cobra.Command) {
 
 func (f *shellFlags) options() []flasher.Option {
 	return append(f.overrideFlags.options(), flasher.WithPowerOff(!f.keepOn))
-}
-
-// sizeTimeout is for a line that is typed at an idle prompt.
-const sizeTimeout = 30 * time.Second
-
-// passSize tells the board's shell how large the person's terminal is, which a
-// serial line does not, and waits for an answer that no echo of the line has: what the
-// person sees begins behind it. A terminal that changes its size later is not followed:
-// something else may be running by then, which would take the line for input.
-func passSize(cmd *cobra.Command, c *console.Console) error {
-	tell := ":"
-	if width, height, ok := terminalSize(cmd.OutOrStdout()); ok {
-		tell = fmt.Sprintf("stty rows %d cols %d 2>/dev/null", height, width)
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), sizeTimeout)
-	defer cancel()
-	if err := c.Send(ctx, tell+"; echo 'terminal'' is told'\n"); err != nil {
-		return err
-	}
-	_, err := c.Expect(ctx, expect.String("terminal is told"))
-	return err
-}
-
-func terminalSize(out io.Writer) (width, height int, ok bool) {
-	f, ok := out.(*os.File)
-	if !ok {
-		return 0, 0, false
-	}
-	width, height, err := term.GetSize(int(f.Fd()))
-	return width, height, err == nil && width > 0 && height > 0 // it is a terminal, and knows
 }
 
 // consoleCommand attaches to the serial line and leaves the power as it is.
@@ -147,7 +113,7 @@ func shellCommand(s *shared, f *shellFlags, use, short string, replay int, open 
 	f.transcriptFlag.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		var finish func() error
-		if s.transcript, finish, err = f.transcriptFlag.open(); err != nil {
+		if s.transcript, finish, err = f.transcriptFlag.open(cmd.ErrOrStderr()); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, finish()) }()
@@ -156,15 +122,21 @@ func shellCommand(s *shared, f *shellFlags, use, short string, replay int, open 
 			return err
 		}
 		defer func() { err = errors.Join(err, sh.Close()) }()
-		return attach(cmd.Context(), sh.Console(), cmd.InOrStdin(), cmd.OutOrStdout(), replay)
+		s.attached.Store(true)
+		opts := []console.AttachOption{console.WithReplay(replay)}
+		if sh, ok := sh.(sized); ok && sh.prompt != nil {
+			lines, stop := followSize(cmd.Context(), cmd.OutOrStdout(), sh.size)
+			defer stop()
+			opts = append(opts, console.WithIdleLines(sh.prompt, lines))
+		}
+		return attach(cmd.Context(), sh.Console(), cmd.InOrStdin(), cmd.OutOrStdout(), opts...)
 	}
 	return cmd
 }
 
-// attach hands the console to a person, with the last lines of what was there before.
-// The end of the input is no error.
-func attach(ctx context.Context, c *console.Console, in io.Reader, out io.Writer, replay int) error {
-	err := c.Attach(ctx, in, out, console.WithReplay(replay))
+// attach hands the console to a person. The end of the input is no error.
+func attach(ctx context.Context, c *console.Console, in io.Reader, out io.Writer, opts ...console.AttachOption) error {
+	err := c.Attach(ctx, in, out, opts...)
 	if errors.Is(err, io.EOF) {
 		return nil
 	}

@@ -214,6 +214,70 @@ func TestWindowSize(t *testing.T) {
 	p.isOff(t)
 }
 
+// TestConsoleDebugInAShell: what the board says is shown until the person is attached,
+// who would see it twice.
+func TestConsoleDebugInAShell(t *testing.T) {
+	p := sitDown(t)
+	done := p.runs(t.Context(), "bootloader-shell", "--console-debug")
+	p.sees(t, "U-Boot 20")
+	p.sees(t, "Ctrl-]")
+	p.types(t, "echo on''ce\r")
+	p.sees(t, "once\r\n")
+	p.types(t, "\x1d")
+	after, err := p.ExpectString("[left the console]")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(after, "once") {
+		t.Errorf("the person sees it twice, the second time in %q", after)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	p.isOff(t)
+}
+
+// TestTerminalIsResized: the shell is told the new size where it waits for a line, and
+// a program that runs is not.
+func TestTerminalIsResized(t *testing.T) {
+	p := sitDown(t)
+	resize := func(rows, cols uint16) {
+		t.Helper()
+		if err := pty.Setsize(p.Tty(), &pty.Winsize{Rows: rows, Cols: cols}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	resize(31, 117)
+	transcript := filepath.Join(p.dir, "transcript")
+	done := p.runs(t.Context(), "busybox-shell", "--transcript", transcript)
+	p.sees(t, "# ")
+	resize(40, 90)
+	p.sees(t, "stty rows 40 cols 90")
+	p.sees(t, "# ")
+	p.types(t, "cd /tmp\r")
+	p.sees(t, "# ")
+	p.types(t, "cat\r")
+	p.sees(t, "cat\r\n")
+	resize(50, 100)
+	p.types(t, "into the program\r")
+	p.sees(t, "into the program\r\ninto the program\r\n")
+	time.Sleep(2 * time.Second) // longer than a shell that waits would be left alone
+	p.types(t, "\x04")
+	p.sees(t, "# ")
+	p.types(t, "echo 'it'' is over'\r")
+	p.sees(t, "it is over\r\n")
+	p.sees(t, "stty rows 50 cols 100")
+	p.types(t, "\x1d")
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(transcript)
+	if over, told := strings.Index(string(text), "it is over"), strings.Index(string(text), "stty rows 50"); err != nil || over < 0 || told < over {
+		t.Errorf("the program was told the size: %v\n%s", err, text)
+	}
+	p.isOff(t)
+}
+
 // TestBusyPort: the program that holds the serial port is named, and nothing is
 // switched.
 func TestBusyPort(t *testing.T) {

@@ -166,7 +166,7 @@ const (
 func powerTimeout(kind string, settings Settings) time.Duration {
 	var s struct {
 		switchingFields
-		Graceful time.Duration `yaml:"graceful"`
+		Graceful time.Duration `yaml:"graceful" in:"0s.."`
 	}
 	settings.decodeKnown(&s) // a value that does not fit is told by the driver
 	d := shortPower
@@ -205,14 +205,16 @@ func takeType(n *yaml.Node, path, kind string) (string, *yaml.Node, []error) {
 	return kind, &rest, errs
 }
 
-// Power returns the board's power switch.
+// Power returns the board's power switch. One that is a [power.Releaser], as a GPIO line
+// is, belongs to the caller, who releases it.
 func (b *Board) Power() (power.Controller, error) { return b.power() }
 
 // OpenConsole returns what opens the board's serial console.
 func (b *Board) OpenConsole() (flasher.OpenConsole, error) { return b.open() }
 
-// Flasher returns a Flasher for the board. Options come after what the file says.
-func (b *Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
+// Flasher returns a Flasher for the board. Options come after what the file says. Its
+// Close releases the power switch, where that is a [power.Releaser].
+func (b *Board) Flasher(opts ...flasher.Option) (_ *flasher.Flasher, err error) {
 	open, err := b.open()
 	if err != nil {
 		return nil, err
@@ -225,8 +227,21 @@ func (b *Board) Flasher(opts ...flasher.Option) (*flasher.Flasher, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r, ok := pwr.(power.Releaser); ok {
+		own = append(own, flasher.WithCloser(released{r}))
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, r.Release())
+			}
+		}()
+	}
 	return flasher.New(open, pwr, b.FlasherBundle, append(own, opts...)...)
 }
+
+// released closes a switch.
+type released struct{ power.Releaser }
+
+func (r released) Close() error { return r.Release() }
 
 // loadMethod is a flasher.LoadMethod that is checked where the file is read.
 type loadMethod flasher.LoadMethod
@@ -243,9 +258,6 @@ func (l *loadMethod) UnmarshalText(text []byte) error {
 	*l = loadMethod(text)
 	return nil
 }
-
-// maxPace is more than a serial line carries.
-const maxPace = 1_000_000
 
 func (b *Board) options() ([]flasher.Option, error) {
 	s := &b.settings
@@ -269,9 +281,6 @@ func (b *Board) options() ([]flasher.Option, error) {
 		opts = append(opts, flasher.WithBindAddress(s.BindAddress))
 	}
 	if s.Pace != 0 {
-		if !(s.Pace >= 1 && s.Pace <= maxPace) { // it may be no number, too
-			return nil, fmt.Errorf("pace: %v is not from 1 to %d characters per second", s.Pace, maxPace)
-		}
 		opts = append(opts, flasher.WithConsoleOptions(console.WithPace(console.Pace{ChunkDelay: time.Duration(float64(time.Second) / s.Pace)})))
 	}
 	if s.Load != "" {

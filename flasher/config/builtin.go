@@ -84,7 +84,7 @@ func DefaultDrivers() Drivers {
 
 type urlSettings struct {
 	URL      string `yaml:"url"`
-	Baudrate int    `yaml:"baudrate"`
+	Baudrate int    `yaml:"baudrate" in:"50..12000000"`
 }
 
 // openURL takes a URL alone, too.

@@ -21,8 +21,9 @@
 //	                  type (default "url"), url and baudrate
 //	power             the switch: a mapping of type and what that driver needs
 //	cache_dir         where bundles and prepared images are kept; the default is
-//	                  /var/lib/jumpstarter/flasher, or the user's cache directory
-//	                  where that cannot be written
+//	                  /var/lib/jumpstarter/flasher for bundles, and the user's
+//	                  cache directory for images, and where the former cannot be
+//	                  written
 //	http_dir          where prepared images are kept instead of in cache_dir
 //	tftp_dir          the directory of a TFTP daemon that runs already: kernel,
 //	                  initramfs and DTB are put there for the time of a flash;
@@ -31,7 +32,7 @@
 //	variant           DTB variant; the default is the manifest's
 //	default_target    target where none is asked for; the default is the manifest's
 //	cacert            file with the certificates that https servers of images are
-//	                  trusted by, in place of the system's
+//	                  trusted by, beside the system's
 //	server_address    address of this host as the board sees it
 //	load              how U-Boot gets kernel, initramfs and DTB: auto (the
 //	                  default), tftp, http (its wget), or over the console
@@ -150,12 +151,12 @@ type boardFields struct {
 	ServerAddress netip.Addr    `yaml:"server_address"`
 	BindAddress   netip.Addr    `yaml:"bind_address"`
 	Load          loadMethod    `yaml:"load"`
-	LoadBaud      int           `yaml:"load_baud"`
+	LoadBaud      int           `yaml:"load_baud" in:"50..12000000"`
 	TFTPServer    netip.Addr    `yaml:"tftp_server"`
 	TFTPPrefix    string        `yaml:"tftp_prefix"`
-	HTTPPort      int           `yaml:"http_port"`
-	CycleWait     time.Duration `yaml:"cycle_wait"`
-	Pace          float64       `yaml:"pace"`
+	HTTPPort      int           `yaml:"http_port" in:"0..65535"`
+	CycleWait     time.Duration `yaml:"cycle_wait" in:"1ms.."`
+	Pace          float64       `yaml:"pace" in:"1..1000000"`
 	UBoot         ubootFields   `yaml:"uboot"`
 }
 

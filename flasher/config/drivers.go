@@ -41,17 +41,36 @@ func (s Settings) decodeKnown(into any) {
 	}
 }
 
-// locate puts the place of the settings before an error that has none.
+// locate puts the place of the settings before an error that has none, or that of the
+// key that the error begins with.
 func (s Settings) locate(err error) error {
-	var p *fields.Problem
-	if errors.As(err, &p) {
+	var problem *fields.Problem
+	if errors.As(err, &problem) {
 		return err
+	}
+	key, _, _ := strings.Cut(err.Error(), ": ")
+	pairs, _ := fields.Pairs(s.node, s.path) // their problems are told elsewhere
+	for _, p := range pairs {
+		if p.Key == key {
+			return fields.At(p.Value, p.Path, ofKey{err, key})
+		}
 	}
 	return fields.At(s.node, s.path, err)
 }
 
+// ofKey is an error without the key that it begins with.
+type ofKey struct {
+	error
+	key string
+}
+
+func (e ofKey) Error() string { return strings.TrimPrefix(e.error.Error(), e.key+": ") }
+func (e ofKey) Unwrap() error { return e.error }
+
 // PowerDriver makes a power switch from its settings. It must not touch the
-// device: it is called when a file is read, and again for each Flasher.
+// device: it is called when a file is read, and again for each Flasher. A switch that
+// holds something from its first command on is a [power.Releaser], and is released with
+// its Flasher, or by who called [Board.Power].
 type PowerDriver func(Settings) (power.Controller, error)
 
 // SerialDriver makes what opens a console from its settings, under the same rule.

@@ -191,8 +191,8 @@ func TestRack(t *testing.T) {
 	if want := "/dev/ttyUSB0?baud=1500000&hupcl=off"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("the console is not %s: %v", want, err)
 	}
-	if _, err := config.Parse([]byte(strings.Replace(rack, "cps: 10", "cps: -1", 1))); err == nil || !strings.Contains(err.Error(), "pace: -1") {
-		t.Errorf("cps is not the board's pace: %v", err)
+	if _, err := config.Parse([]byte(strings.Replace(rack, "cps: 10", "cps: -1", 1))); err == nil || !strings.Contains(err.Error(), "cps: -1 is not from 1") {
+		t.Errorf("cps is not checked: %v", err)
 	}
 }
 

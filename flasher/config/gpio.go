@@ -19,7 +19,7 @@ type gpioSettings struct {
 	Bias       string        `yaml:"bias"`
 	RescueChip string        `yaml:"rescue_chip"`
 	RescueLine string        `yaml:"rescue_line"`
-	RescueHold time.Duration `yaml:"rescue_hold"`
+	RescueHold time.Duration `yaml:"rescue_hold" in:"0s.."`
 }
 
 func drives() map[string]gpio.Drive {

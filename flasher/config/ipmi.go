@@ -14,8 +14,8 @@ type ipmiSettings struct {
 	User        string        `yaml:"user"`
 	Password    string        `yaml:"password"`
 	Operator    bool          `yaml:"operator"`
-	CipherSuite int           `yaml:"cipher_suite"`
-	Graceful    time.Duration `yaml:"graceful"`
+	CipherSuite int           `yaml:"cipher_suite" in:"1..17"`
+	Graceful    time.Duration `yaml:"graceful" in:"0s.."`
 	PowerCycle  bool          `yaml:"power_cycle"`
 }
 

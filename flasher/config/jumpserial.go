@@ -16,8 +16,8 @@ const pySerial = "jumpstarter_driver_pyserial.driver.PySerial"
 // pySerialSettings are those of Jumpstarter's PySerial driver.
 type pySerialSettings struct {
 	URL          string  `yaml:"url"`
-	Baudrate     int     `yaml:"baudrate"`
-	CPS          float64 `yaml:"cps"` // the pace of the board, see reader.exported
+	Baudrate     int     `yaml:"baudrate" in:"50..12000000"`
+	CPS          float64 `yaml:"cps" in:"1..1000000"` // the pace of the board, see reader.exported
 	DisableHUPCL bool    `yaml:"disable_hupcl"`
 	CheckPresent *bool   `yaml:"check_present"` // whether to look for the port when the exporter starts: nothing of ours does
 	AlwaysOn     *bool   `yaml:"always_on"`     // whether to read while nobody is connected
@@ -48,7 +48,7 @@ func openPySerial(s pySerialSettings) (flasher.OpenConsole, error) {
 
 type tcpNetworkSettings struct {
 	Host          string `yaml:"host"`
-	Port          int    `yaml:"port"`
+	Port          int    `yaml:"port" in:"1..65535"`
 	EnableAddress *bool  `yaml:"enable_address"` // whether clients are told the address
 }
 

@@ -27,7 +27,7 @@ func useTFTP(b *Board, c found) error {
 	var s struct {
 		RootDir    string `yaml:"root_dir"` // ours serves the files of the bundle from where they are
 		Host       string `yaml:"host"`
-		Port       int    `yaml:"port"`
+		Port       int    `yaml:"port" in:"0..65535"`
 		Advertised string `yaml:"advertised_host"`
 		Remove     *bool  `yaml:"remove_created_on_close"` // ours leaves no files
 	}
@@ -55,8 +55,8 @@ func useHTTP(b *Board, c found) error {
 	var s struct {
 		RootDir string  `yaml:"root_dir"`
 		Host    string  `yaml:"host"`
-		Port    int     `yaml:"port"`
-		Timeout float64 `yaml:"timeout"` // for what clients send to the server: they do not
+		Port    int     `yaml:"port" in:"0..65535"`
+		Timeout float64 `yaml:"timeout" in:"0.."` // for what clients send to the server: they do not
 	}
 	if err := service(c, "jumpstarter_driver_http.driver.HttpServer", &s); err != nil {
 		return err

@@ -37,7 +37,7 @@ func exporterPower() map[string]PowerDriver {
 
 type gpiodSettings struct {
 	Device    string    `yaml:"device"`
-	Line      int       `yaml:"line"`
+	Line      int       `yaml:"line" in:"0.."`
 	Drive     string    `yaml:"drive"`
 	Mode      string    `yaml:"mode"` // Jumpstarter does not look at it
 	ActiveLow bool      `yaml:"active_low"`
@@ -59,7 +59,7 @@ func newGPIOD(s gpiodSettings) (power.Controller, error) {
 
 type noyitoSettings struct {
 	Port        string `yaml:"port"`
-	Channel     int    `yaml:"channel"`
+	Channel     int    `yaml:"channel" in:"1..2"`
 	AllChannels bool   `yaml:"all_channels"`
 }
 
@@ -73,8 +73,6 @@ func newNoyito(s noyitoSettings) (power.Controller, error) {
 		opts = append(opts, relay.WithParallel(2))
 	case s.Channel == 0:
 		s.Channel = 1
-	case s.Channel > 2:
-		return nil, fmt.Errorf("channel: must be 1 or 2, not %d", s.Channel)
 	}
 	return relay.New(s.Port, s.Channel, opts...)
 }
@@ -84,14 +82,14 @@ func newNoyito(s noyitoSettings) (power.Controller, error) {
 type shellSettings struct {
 	Methods map[string]yaml.Node `yaml:"methods"`
 	Shell   []string             `yaml:"shell"`
-	Timeout int                  `yaml:"timeout"`
+	Timeout int                  `yaml:"timeout" in:"0.."`
 	Cwd     string               `yaml:"cwd"`
 }
 
 type shellMethod struct {
 	Command     string `yaml:"command"`
 	Description string `yaml:"description"`
-	Timeout     int    `yaml:"timeout"`
+	Timeout     int    `yaml:"timeout" in:"0.."`
 }
 
 // shellDriver is the type of the Shell driver, with its defaults.
@@ -170,14 +168,14 @@ func newYepkit(s yepkitSettings) (power.Controller, error) {
 type snmpServerSettings struct {
 	Host         string  `yaml:"host"`
 	User         string  `yaml:"user"`
-	Plug         int     `yaml:"plug"`
-	Port         int     `yaml:"port"`
+	Plug         int     `yaml:"plug" in:"0.."`
+	Port         int     `yaml:"port" in:"0..65535"`
 	OID          string  `yaml:"oid"`
 	AuthProtocol string  `yaml:"auth_protocol"`
 	AuthKey      string  `yaml:"auth_key"`
 	PrivProtocol string  `yaml:"priv_protocol"`
 	PrivKey      string  `yaml:"priv_key"`
-	Timeout      float64 `yaml:"timeout"`
+	Timeout      float64 `yaml:"timeout" in:"0.."`
 }
 
 // raritanOID is the default of Jumpstarter's driver: switchingOperation of a
@@ -209,11 +207,11 @@ func newSNMPServer(s snmpServerSettings) (power.Controller, error) {
 
 type tasmotaPowerSettings struct {
 	Host      string  `yaml:"host"`
-	Port      int     `yaml:"port"`
+	Port      int     `yaml:"port" in:"0..65535"`
 	TLS       *bool   `yaml:"tls"`
 	ClientID  string  `yaml:"client_id"` // ours is made up, so that two sessions do not cut each other off
 	Transport string  `yaml:"transport"`
-	Timeout   float64 `yaml:"timeout"`
+	Timeout   float64 `yaml:"timeout" in:"0.."`
 	Username  string  `yaml:"username"`
 	Password  string  `yaml:"password"`
 	Command   string  `yaml:"cmnd_topic"`

@@ -40,10 +40,10 @@ func powerDrivers() map[string]PowerDriver {
 // switchingFields are what the drivers have in common whose device can fail for a
 // moment.
 type switchingFields struct {
-	Settle     time.Duration `yaml:"settle"`
-	Timeout    time.Duration `yaml:"timeout"`
-	Tries      int           `yaml:"tries"`
-	Pause      time.Duration `yaml:"pause"`
+	Settle     time.Duration `yaml:"settle" in:"0s.."`
+	Timeout    time.Duration `yaml:"timeout" in:"0s.."`
+	Tries      int           `yaml:"tries" in:"0.."`
+	Pause      time.Duration `yaml:"pause" in:"0s.."`
 	Unverified bool          `yaml:"unverified"`
 }
 
@@ -56,7 +56,7 @@ type commandSettings struct {
 	Off     string        `yaml:"off"`
 	State   string        `yaml:"state"`
 	Rescue  string        `yaml:"rescue"`
-	Timeout time.Duration `yaml:"timeout"`
+	Timeout time.Duration `yaml:"timeout" in:"0s.."`
 }
 
 func newCommand(s commandSettings) (power.Controller, error) {
@@ -86,8 +86,8 @@ func newQEMU(s qemuSettings) (power.Controller, error) {
 type relaySettings struct {
 	switchingFields
 	Port           string `yaml:"port"`
-	Relay          int    `yaml:"relay"`
-	Parallel       []int  `yaml:"parallel"`
+	Relay          int    `yaml:"relay" in:"1..255"`
+	Parallel       []int  `yaml:"parallel" in:"1..255"`
 	Status         bool   `yaml:"status"`
 	NormallyClosed bool   `yaml:"normally_closed"`
 }
@@ -106,7 +106,7 @@ func newRelay(s relaySettings) (power.Controller, error) {
 type shellySettings struct {
 	switchingFields
 	Address  string `yaml:"address"`
-	Channel  int    `yaml:"channel"`
+	Channel  int    `yaml:"channel" in:"0.."`
 	User     string `yaml:"user"`
 	Password string `yaml:"password"`
 }
@@ -125,7 +125,7 @@ type tasmotaSettings struct {
 	Broker    string `yaml:"broker"`
 	Topic     string `yaml:"topic"`
 	FullTopic string `yaml:"full_topic"`
-	Relay     int    `yaml:"relay"`
+	Relay     int    `yaml:"relay" in:"1..32"`
 	User      string `yaml:"user"`
 	Password  string `yaml:"password"`
 	CACert    string `yaml:"cacert"`
@@ -161,7 +161,7 @@ func newTasmota(s tasmotaSettings) (power.Controller, error) {
 type usbHubSettings struct {
 	switchingFields
 	Hub         string `yaml:"hub"`
-	Port        int    `yaml:"port"`
+	Port        int    `yaml:"port" in:"1..255"`
 	WithoutPeer bool   `yaml:"without_peer"`
 }
 

@@ -17,7 +17,7 @@ type redfishSettings struct {
 	User        string        `yaml:"user"`
 	Password    string        `yaml:"password"`
 	Session     bool          `yaml:"session"`
-	Graceful    time.Duration `yaml:"graceful"`
+	Graceful    time.Duration `yaml:"graceful" in:"0s.."`
 	PowerCycle  bool          `yaml:"power_cycle"`
 	CACert      string        `yaml:"cacert"`
 	InsecureTLS bool          `yaml:"insecure_tls"`

@@ -12,7 +12,7 @@ type snmpSettings struct {
 	switchingFields
 	Address   string      `yaml:"address"`
 	Make      string      `yaml:"make"`
-	Outlet    int         `yaml:"outlet"`
+	Outlet    int         `yaml:"outlet" in:"1.."`
 	On        snmpCommand `yaml:"on"`
 	Off       snmpCommand `yaml:"off"`
 	State     snmpState   `yaml:"state"`
@@ -62,6 +62,9 @@ func (s snmpSettings) outlet() (snmp.Outlet, error) {
 	outlet, ok := outlets()[s.Make]
 	if !ok {
 		return snmp.Outlet{}, fmt.Errorf("make: %w", fields.Unknown("make of PDU", s.Make, names(outlets())))
+	}
+	if s.Outlet == 0 {
+		return snmp.Outlet{}, required("outlet", "")
 	}
 	return outlet(s.Outlet), nil
 }

@@ -71,7 +71,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"flasher/cli": {
 		ours: []string{"flasher", "flasher/config", "bundle", "power", "transport/console", "transport/image"},
 		modules: []string{
-			"github.com/spf13/cobra", "github.com/schollz/progressbar/v3", "github.com/Netflix/go-expect", "golang.org/x/term",
+			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "github.com/Netflix/go-expect", "golang.org/x/term",
 		},
 	},
 }

@@ -160,6 +160,9 @@ func (c *Controller) run(ctx context.Context, op, command string) (said string, 
 	}
 	if limited.Err() != nil {
 		err = fmt.Errorf("%w while it ran", context.Cause(limited))
+		if ctx.Err() == nil {
+			err = fmt.Errorf("it was not done within %v, its timeout: %w", c.commands.Timeout, context.Cause(limited))
+		}
 	}
 	if text != "" {
 		err = fmt.Errorf("%w: %s", err, text)

@@ -36,6 +36,7 @@ var (
 	_ power.Controller  = (*Controller)(nil)
 	_ power.StateReader = (*Controller)(nil)
 	_ power.Rescuer     = (*Controller)(nil)
+	_ power.Releaser    = (*Controller)(nil)
 )
 
 // held is a line that was requested; nil while it was not.
@@ -278,6 +279,9 @@ func (c *Controller) state(context.Context) (bool, error) {
 	v, err := l.Value()
 	return v == 1, errors.Join(err, l.Close())
 }
+
+// Release does what Close does; it makes a Controller a [power.Releaser].
+func (c *Controller) Release() error { return c.Close() }
 
 // Close gives the lines back to the kernel. What they do then depends on the chip.
 // Later calls fail; only the first Close does something.

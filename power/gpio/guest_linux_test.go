@@ -5,91 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/dutflash/dutflash/internal/testtool"
+	"github.com/dutflash/dutflash/internal/guest"
 	"github.com/dutflash/dutflash/internal/virtboard"
-	"github.com/dutflash/dutflash/internal/virtboard/debian"
 	"github.com/dutflash/dutflash/power"
 	"github.com/dutflash/dutflash/power/gpio"
 )
 
-// TestMain is the init process where the test below boots a kernel with it, which
-// makes an environment variable of what it does not know on its command line.
-func TestMain(m *testing.M) {
-	if os.Getpid() != 1 || os.Getenv("DUTFLASH_TEST_GUEST") == "" {
-		os.Exit(m.Run())
-	}
-	if err := guest(); err != nil {
-		fmt.Printf("\nGUEST FAILED: %v\n", err)
-	} else {
-		fmt.Print("\nGUEST PASSED\n")
-	}
-	unix.Sync()
-	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
-}
+func TestMain(m *testing.M) { guest.Main(m, onTheBoard) }
 
 // TestRealChip runs the driver where there is a GPIO chip: with Debian's kernel on
-// QEMU's virt board, whose PL061 the kernel drives. This test is the only program
-// there.
-func TestRealChip(t *testing.T) {
-	emulator := testtool.Need(t, "qemu-system-aarch64", "apt-get install qemu-system-arm")
-	testtool.Need(t, "apt-get", "a Debian or Ubuntu system")
-	pack := testtool.Need(t, "cpio", "apt-get install cpio")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	software, err := debian.Prepare(ctx, virtboard.ARM64, filepath.Join(cache, "dutflash-virtboard"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	run := func(name string, stdin string, args ...string) []byte {
-		t.Helper()
-		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Dir, cmd.Stdin = dir, strings.NewReader(stdin)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=arm64", "GOFLAGS=")
-		var complaints strings.Builder
-		cmd.Stderr = &complaints
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s\n%s", name, err, complaints.String(), out)
-		}
-		return out
-	}
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	run("go", "", "-C", here, "test", "-c", "-ldflags=-s -w", "-o", filepath.Join(dir, "gpio.test"), ".")
-	if err := os.WriteFile(filepath.Join(dir, "initramfs"), run(pack, "gpio.test\n", "-o", "-H", "newc", "--quiet"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	said := run(emulator, "", "-M", "virt", "-cpu", "cortex-a57", "-m", "512", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot",
-		"-kernel", software.Kernel(), "-initrd", "initramfs", "-append", "console=ttyAMA0 panic=-1 quiet rdinit=/gpio.test DUTFLASH_TEST_GUEST=1")
-	if !strings.Contains(string(said), "GUEST PASSED") {
-		t.Errorf("on the board:\n%s", said)
-	}
-}
+// QEMU's virt board, whose PL061 the kernel drives.
+func TestRealChip(t *testing.T) { guest.Run(t, guest.Machine{Arch: virtboard.ARM64}) }
 
-// guest is what is tried on the board. What the kernel itself thinks of a line is read
+// onTheBoard is what is tried there. What the kernel itself thinks of a line is read
 // from its debugfs.
-func guest() error {
-	for _, m := range []struct{ what, where string }{{"devtmpfs", "/dev"}, {"sysfs", "/sys"}, {"debugfs", "/sys/kernel/debug"}} {
-		if err := errors.Join(os.MkdirAll(m.where, 0o755), unix.Mount(m.what, m.where, m.what, 0, "")); err != nil {
-			return fmt.Errorf("mount %s: %w", m.where, err)
-		}
-	}
+func onTheBoard() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for _, try := range []func(context.Context) error{switches, isActiveLow, isHeld, refuses, rescues} {

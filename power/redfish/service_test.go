@@ -41,7 +41,8 @@ func newService(t *testing.T) *service {
 	s := &service{t: t, state: "On", open: map[string]bool{}, members: []string{systemPath},
 		types:   []string{"On", "ForceOff", "GracefulShutdown", "GracefulRestart", "ForceRestart", "Nmi", "ForceOn", "PushPowerButton", "PowerCycle"},
 		metrics: `"EnvironmentMetrics": {"@odata.id": "/redfish/v1/Chassis/1U/EnvironmentMetrics"}`}
-	s.Server = httptest.NewTLSServer(s)
+	s.Server = httptest.NewUnstartedServer(s) // a command's requests are not behind this in the eyes of the race detector
+	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s
 }

@@ -26,6 +26,7 @@ type attachConfig struct {
 	escape  escape
 	replay  int
 	capture io.Writer
+	idle    *idleShell // or nil
 }
 
 // WithEscape sets the keys that leave the session; the default is Ctrl-]
@@ -121,7 +122,13 @@ func (c *Console) attached(ctx context.Context, cfg *attachConfig, t *tap, heard
 	defer cancel()
 	in := newInput(stdin)
 	typed := make(chan error, 1)
-	go func() { typed <- c.forward(ctx, in, &cfg.escape) }()
+	go func() { typed <- c.forward(ctx, in, cfg) }()
+	if cfg.idle != nil {
+		cfg.idle.shows(heard, false)
+		told := make(chan struct{})
+		go func() { defer close(told); c.tellIdle(ctx, cfg.idle) }()
+		defer func() { cancel(); <-told }()
+	}
 	leave := make(chan struct{})
 	shown := make(chan error, 1)
 	go func() { shown <- c.show(cfg, t, heard, stdout, leave) }()
@@ -157,13 +164,13 @@ func (c *Console) attached(ctx context.Context, cfg *attachConfig, t *tap, heard
 }
 
 // forward sends what is typed until the escape sequence or the end of stdin.
-func (c *Console) forward(ctx context.Context, in *input, esc *escape) error {
+func (c *Console) forward(ctx context.Context, in *input, cfg *attachConfig) error {
 	buf := make([]byte, sendPiece)
 	for {
 		n, err := in.read(buf)
-		out, left := esc.feed(buf[:n])
+		out, left := cfg.escape.feed(buf[:n])
 		if len(out) > 0 {
-			if err := c.send(ctx, string(out)); err != nil {
+			if err := cfg.idle.types(out, func() error { return c.send(ctx, string(out)) }); err != nil {
 				if ctx.Err() != nil {
 					return nil // somebody else ended it and knows why
 				}
@@ -213,6 +220,7 @@ func (c *Console) show(cfg *attachConfig, t *tap, heard []byte, stdout io.Writer
 	}
 	pass := func() error {
 		p, lost := t.take()
+		cfg.idle.shows(p, lost > 0)
 		c.mu.Lock()
 		red.secrets = c.hidden
 		c.mu.Unlock()

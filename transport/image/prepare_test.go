@@ -2,6 +2,7 @@ package image_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/dutflash/dutflash/transport/image"
 )
@@ -241,5 +243,35 @@ func TestReadAtWaitsAndFailsWithThePreparation(t *testing.T) {
 	}
 	if _, err := p.ReadAt(make([]byte, 1), 0); !errors.Is(err, image.ErrTruncated) {
 		t.Errorf("who comes later got %v", err)
+	}
+}
+
+// TestBegun: the first bytes are waited for, and no more.
+func TestBegun(t *testing.T) {
+	r, w := io.Pipe()
+	p, err := image.Prepare(t.Context(), image.FromReader("pipe", r), image.WithCacheDir(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := p.Begun(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("before the first byte: %v", err)
+	}
+	raw := rawImage(mib)
+	go w.Write(raw)
+	if err := p.Begun(t.Context()); err != nil {
+		t.Errorf("behind the first bytes: %v", err)
+	}
+	if p.SHA256() != "" {
+		t.Error("the image is whole already")
+	}
+	w.CloseWithError(io.ErrClosedPipe)
+	if err := p.Wait(t.Context()); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("Wait: %v", err)
+	}
+	if err := p.Begun(t.Context()); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("once it has failed: %v", err)
 	}
 }

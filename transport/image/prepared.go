@@ -122,6 +122,31 @@ func (p *Prepared) Wait(ctx context.Context) error {
 	}
 }
 
+// Begun returns when the image's first bytes are there: its server has answered, its
+// format is known, and it is named in the checksum file, if there is one. What keeps
+// them away is the error, as that of Wait. The end of ctx ends only the waiting.
+func (p *Prepared) Begun(ctx context.Context) error {
+	for {
+		p.mu.Lock()
+		begun, changed := p.formats != nil || p.avail > 0 || p.done || p.closed, p.changed
+		p.mu.Unlock()
+		if begun {
+			break
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fail("wait for the image to begin", "", context.Cause(ctx))
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed && p.err == nil {
+		return fail("prepare", "", ErrClosed)
+	}
+	return p.err
+}
+
 // Size returns the raw size in bytes, -1 until it is known.
 func (p *Prepared) Size() int64 {
 	p.mu.Lock()

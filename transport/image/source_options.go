@@ -91,7 +91,7 @@ func WithCAFile(path string) SourceOption {
 	return func(c *sourceConfig) error {
 		pem, err := os.ReadFile(path)
 		if err != nil {
-			return fmt.Errorf("CA file: %w", notFound(err))
+			return fmt.Errorf("%w: CA file: %w", ErrInvalid, err)
 		}
 		if c.roots == nil {
 			if c.roots, err = x509.SystemCertPool(); err != nil {

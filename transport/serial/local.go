@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,8 +81,16 @@ func parseLocal(ref string) (l localPort, err error) {
 		}
 		values.Del(own.key)
 	}
-	l.mode, err = parseMode(values.Encode())
-	return l, err
+	if l.mode, err = parseMode(values.Encode()); err != nil {
+		return l, err
+	}
+	if l.mode.StopBits == serial.OnePointFiveStopBits && runtime.GOOS != "windows" {
+		// What a UART does for two stop bits behind five data bits.
+		if l.mode.StopBits = serial.TwoStopBits; l.mode.DataBits != 5 {
+			return l, fmt.Errorf("%w: stop=1.5 of a local port needs data=5", ErrURL)
+		}
+	}
+	return l, nil
 }
 
 func (l localPort) open() (io.ReadWriteCloser, error) {
@@ -106,11 +115,15 @@ func (l localPort) open() (io.ReadWriteCloser, error) {
 	return &locked{Port: p, lock: lock, mode: *l.mode}, nil
 }
 
-// others says which ports there are in place of one below /dev/serial, whose names say
-// what is plugged in.
+// others says which adapters are plugged in, in place of a port that is not there: by
+// the names below /dev/serial, which stay the same.
 func others(path string) string {
 	dir := filepath.Dir(path)
-	if filepath.Dir(dir) != "/dev/serial" {
+	below := filepath.Dir(dir) == "/dev/serial"
+	if !below {
+		dir = "/dev/serial/by-id"
+	}
+	if runtime.GOOS != "linux" {
 		return ""
 	}
 	entries, _ := os.ReadDir(dir) // none is an answer, too
@@ -119,7 +132,11 @@ func others(path string) string {
 	}
 	var names []string
 	for _, e := range entries {
-		names = append(names, e.Name())
+		name := e.Name()
+		if !below {
+			name = filepath.Join(dir, name)
+		}
+		names = append(names, name)
 	}
 	return fmt.Sprintf(" (plugged in: %s)", strings.Join(names, ", "))
 }
@@ -220,6 +237,13 @@ func openError(err error) error {
 		case serial.PermissionDenied:
 			return fmt.Errorf("%w: %w (is this user in the port's group, often dialout?)", ErrPermission, err)
 		case serial.InvalidSerialPort:
+			// The library has one code for all that it does with a port.
+			switch text := err.Error(); {
+			case strings.Contains(text, "modem bits"):
+				return fmt.Errorf("%w (a port without modem lines? leave dtr and rts out of the URL)", err)
+			case strings.Contains(text, "configuring port"):
+				return fmt.Errorf("the port does not take these line settings: %w", err)
+			}
 			return fmt.Errorf("%w: %w (not a serial port)", ErrNotFound, err)
 		}
 	}

@@ -13,10 +13,11 @@
 // Line settings of a local port, and of one behind rfc2217 (RFC 2217), are query
 // parameters: baud (default 115200),
 // data (5 to 8, default 8), parity (none, odd, even, mark, space; default none),
-// stop (1, 1.5, 2; default 1), dtr and rts (on, off; how the lines stand while
-// the port is open; the default is what the driver does, which is on). Linux raises
-// both when a port is opened, and a server of rfc2217 may, so that off follows a
-// short pulse. A server that does not set its line as asked is [ErrRFC2217].
+// stop (1, 1.5, 2; default 1; 1.5 of a local port needs data=5, except on Windows), dtr
+// and rts (on, off; how the lines stand while the port is open; the default is what the
+// driver does, which is on). Linux raises both when a port is opened, and a server of
+// rfc2217 may, so that off follows a short pulse. A server that does not set its line as
+// asked is [ErrRFC2217].
 //
 // A local port has hupcl, too (on, off; default what is set, mostly on; off on Linux
 // only): with off, DTR and RTS stay as they are when the port is closed, for a board

@@ -113,9 +113,25 @@ func TestCheck(t *testing.T) {
 
 // TestMissingAdapter: at two in the morning one wants to know what is plugged in.
 func TestMissingAdapter(t *testing.T) {
-	_, err := serial.Open(t.Context(), "/dev/serial/by-id/usb-FTDI_none-if00-port0?baud=9600")
-	if !errors.Is(err, serial.ErrNotFound) || runtime.GOOS == "linux" && !strings.Contains(err.Error(), "plugged in") {
-		t.Errorf("got %v, want ErrNotFound with what is plugged in", err)
+	for _, url := range []string{"/dev/serial/by-id/usb-FTDI_none-if00-port0?baud=9600", "/dev/ttyUSB77"} {
+		_, err := serial.Open(t.Context(), url)
+		if !errors.Is(err, serial.ErrNotFound) || runtime.GOOS == "linux" && !strings.Contains(err.Error(), "plugged in") {
+			t.Errorf("%s: got %v, want ErrNotFound with what is plugged in", url, err)
+		}
+	}
+}
+
+// TestPortWithoutModemLines: what a pty cannot do is told as that.
+func TestPortWithoutModemLines(t *testing.T) {
+	master, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	defer tty.Close()
+	_, err = serial.Open(t.Context(), tty.Name()+"?dtr=off")
+	if err == nil || errors.Is(err, serial.ErrNotFound) || !strings.Contains(err.Error(), "leave dtr and rts out") {
+		t.Errorf("got %v, want what to do", err)
 	}
 }
 
@@ -207,6 +223,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"/dev/null?baud=1", serial.ErrURL},
 		{"/dev/null?speed=9600", serial.ErrURL},
 		{"/dev/null?parity=some", serial.ErrURL},
+		{"/dev/null?stop=1.5", serial.ErrURL},
 		{"/dev/null?flow=water", serial.ErrURL},
 		{"/dev/null?flow=", serial.ErrURL},
 		{"/dev/null?flow=none&flow=rtscts", serial.ErrURL},

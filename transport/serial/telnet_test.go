@@ -182,8 +182,9 @@ func TestSilentRFC2217(t *testing.T) {
 	}
 }
 
-// TestModemLines checks what is said of DTR and RTS against RFC 2217: ser2net's port is
-// a pty here, which has neither. A server that does not do it is asked no more of.
+// TestModemLines checks what is said of DTR and RTS against the bytes of RFC 2217;
+// TestRealLine has ser2net and a port with these lines. A server that does not do it is
+// asked no more of.
 func TestModemLines(t *testing.T) {
 	deadline(t)
 	for _, obeys := range []bool{true, false} {

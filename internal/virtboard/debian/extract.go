@@ -18,7 +18,7 @@ import (
 // extract takes what the board needs out of Debian packages into the directory
 // out. The release file, without which the directory counts for nothing, comes
 // last.
-func extract(ctx context.Context, debs []string, out string) error {
+func extract(ctx context.Context, d distribution, debs []string, out string) error {
 	e := extraction{out: out, modules: map[string]module{}, builtin: map[string]bool{}}
 	if err := os.MkdirAll(filepath.Join(out, modulesDir), 0o755); err != nil {
 		return err
@@ -31,7 +31,7 @@ func extract(ctx context.Context, debs []string, out string) error {
 	if e.release == "" || !e.busybox {
 		return fmt.Errorf("packages %q have no kernel or no busybox", debs)
 	}
-	list, err := closure(wanted(), e.modules, e.builtin)
+	list, err := closure(d.modules, e.modules, e.builtin)
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (e *extraction) file(name string, r io.Reader) error {
 func useful(module string) bool {
 	for _, prefix := range []string{
 		"kernel/arch/", "kernel/block/", "kernel/crypto/", "kernel/drivers/block/", "kernel/drivers/net/virtio_net", "kernel/drivers/net/net_failover",
-		"kernel/drivers/nvme/host/", "kernel/drivers/virtio/", "kernel/fs/ext4/", "kernel/fs/fat/", "kernel/fs/jbd2/",
+		"kernel/drivers/nvme/host/", "kernel/drivers/usb/", "kernel/drivers/virtio/", "kernel/fs/ext4/", "kernel/fs/fat/", "kernel/fs/jbd2/",
 		"kernel/fs/mbcache", "kernel/fs/nls/", "kernel/lib/", "kernel/net/core/",
 	} {
 		if strings.HasPrefix(module, prefix) {

@@ -152,7 +152,7 @@ func (s *Software) fill(c *cpioWriter, login Login) error {
 // modulesToLoad are the wanted ones that are no part of the kernel.
 func (s *Software) modulesToLoad() []string {
 	var load []string
-	for _, name := range wanted() {
+	for _, name := range boardModules() {
 		for _, m := range s.moduleFiles() {
 			if moduleName(m) == name {
 				load = append(load, name)

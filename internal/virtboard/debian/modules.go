@@ -4,13 +4,15 @@ import (
 	"bytes"
 	"debug/elf"
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
 	"strings"
 )
 
-// wanted are the kernel modules that the board loads, in this order; built-in
+// boardModules are the kernel modules that a board loads, in this order; built-in
 // ones need no loading, and what they depend on is found in the modules.
-func wanted() []string {
+func boardModules() []string {
 	return []string{
 		"virtio_mmio", "virtio_pci", "virtio_net", "virtio_blk", "nvme",
 		"crc32c_generic", "ext4", "vfat", "nls_cp437", "nls_ascii",
@@ -89,6 +91,39 @@ func closure(want []string, all map[string]module, builtin map[string]bool) ([]m
 		}
 	}
 	return out, nil
+}
+
+// Modules returns the paths of the files of kernel modules by name, each behind those
+// that it depends on. Not all modules are there: for a board, those that
+// [Software.Initramfs] loads; for a PC, those of xHCI hosts and FTDI adapters.
+func (s *Software) Modules(names ...string) (paths []string, err error) {
+	all, builtin := map[string]module{}, map[string]bool{}
+	for _, file := range s.moduleFiles() {
+		path := filepath.Join(s.dir, modulesDir, path.Base(file))
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, &Error{"find modules", err}
+		}
+		m, err := readModule(path, data)
+		if err != nil {
+			return nil, &Error{"find modules", err}
+		}
+		all[moduleName(file)] = m
+		for _, d := range m.depends { // what is not there, with those that need it, is built in
+			builtin[moduleName(d)] = true
+		}
+	}
+	for name := range all {
+		delete(builtin, name)
+	}
+	list, err := closure(names, all, builtin)
+	if err != nil {
+		return nil, &Error{"find modules", err}
+	}
+	for _, m := range list {
+		paths = append(paths, m.file)
+	}
+	return paths, nil
 }
 
 // indexes returns modules.dep and modules.alias for modprobe.

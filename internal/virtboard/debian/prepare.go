@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dutflash/dutflash/internal/filelock"
 	"github.com/dutflash/dutflash/internal/virtboard"
 )
 
@@ -45,26 +46,33 @@ const layout = "1"
 // crashed process left behind.
 const abandoned = 24 * time.Hour
 
-// distribution is what Debian calls things.
+// PC is the architecture of a PC, of which there is no virtual board: its kernel
+// drives what only a PC of QEMU's has. Its modules are for USB, in place of a board's.
+const PC virtboard.Arch = "amd64"
+
+// distribution is what Debian calls things, and the modules that are needed.
 type distribution struct {
 	arch, kernel string
+	modules      []string
 }
 
 func debianOf(arch virtboard.Arch) (distribution, error) {
 	switch arch {
 	case virtboard.ARM64:
-		return distribution{"arm64", "linux-image-cloud-arm64"}, nil
+		return distribution{"arm64", "linux-image-cloud-arm64", boardModules()}, nil
 	case virtboard.ARM:
-		return distribution{"armhf", "linux-image-armmp"}, nil
+		return distribution{"armhf", "linux-image-armmp", boardModules()}, nil
+	case PC:
+		return distribution{"amd64", "linux-image-amd64", []string{"xhci_pci", "ftdi_sio"}}, nil
 	}
 	return distribution{}, fmt.Errorf("no kernel for architecture %q", string(arch))
 }
 
 // Prepare returns the software for arch from the directory cache, which it makes
-// where it is missing; what is not there yet is downloaded first (25 to 50 MB).
-// Several processes may do so at once. What is there is never replaced: remove
-// the directory to get newer packages. The logger, which may be nil, is told
-// about downloads.
+// where it is missing; what is not there yet is downloaded first (25 to 75 MB).
+// Several processes may do so at once: one downloads, the others wait for it. What is
+// there is never replaced: remove the directory to get newer packages. The logger,
+// which may be nil, is told about downloads.
 func Prepare(ctx context.Context, arch virtboard.Arch, cache string, logger *slog.Logger) (*Software, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -80,6 +88,14 @@ func Prepare(ctx context.Context, arch virtboard.Arch, cache string, logger *slo
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, &Error{"prepare", err}
 	}
+	lock, err := filelock.Wait(ctx, dir+".lock", true)
+	if err != nil && !errors.Is(err, filelock.ErrUnsupported) {
+		return nil, &Error{"wait for another download", err}
+	}
+	defer lock.Unlock()
+	if s, err := open(arch, dir); err == nil { // meanwhile
+		return s, nil
+	}
 	sweep(cache)
 	work, err := os.MkdirTemp(cache, unfinished+"*")
 	if err != nil {
@@ -92,11 +108,10 @@ func Prepare(ctx context.Context, arch virtboard.Arch, cache string, logger *slo
 		return nil, &Error{"download", err}
 	}
 	out := filepath.Join(work, "out")
-	if err := extract(ctx, debs, out); err != nil {
+	if err := extract(ctx, d, debs, out); err != nil {
 		return nil, &Error{"unpack", err}
 	}
-	// A directory under its final name is complete. Where another process was
-	// faster, the rename fails and its directory is as good.
+	// A directory under its final name is complete.
 	renameErr := os.Rename(out, dir)
 	s, err := open(arch, dir)
 	if err != nil {
@@ -141,5 +156,5 @@ func open(arch virtboard.Arch, dir string) (*Software, error) {
 }
 
 // Kernel returns the path of the kernel: an uncompressed Image on arm64, a
-// zImage on arm.
+// zImage on arm, a bzImage on a PC.
 func (s *Software) Kernel() string { return filepath.Join(s.dir, kernelFile) }

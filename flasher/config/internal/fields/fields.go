@@ -40,8 +40,9 @@ func At(n *yaml.Node, path string, err error) *Problem {
 }
 
 // Decode decodes a node into what into points to. Keys of a mapping are the yaml
-// tags of a struct; unknown and repeated ones are problems. All problems are
-// returned, joined.
+// tags of a struct; unknown and repeated ones are problems, and so are numbers and
+// times outside of the range of a tag such as in:"1..65535" or in:"0s..". All problems
+// are returned, joined.
 func Decode(n *yaml.Node, path string, into any) error {
 	return errors.Join(decoder{}.decode(n, path, reflect.ValueOf(into).Elem())...)
 }
@@ -111,7 +112,12 @@ func (d decoder) decodeStruct(n *yaml.Node, path string, v reflect.Value) []erro
 			errs = append(errs, At(p.KeyNode, p.Path, Unknown("key", p.Key, known)))
 			continue
 		}
-		errs = append(errs, d.decode(p.Value, p.Path, v.FieldByIndex(index))...)
+		field := v.FieldByIndex(index)
+		problems := d.decode(p.Value, p.Path, field)
+		if problems == nil {
+			problems = d.inRange(p.Value, p.Path, v.Type().FieldByIndex(index).Tag.Get("in"), field)
+		}
+		errs = append(errs, problems...)
 	}
 	return errs
 }
