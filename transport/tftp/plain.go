@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -65,6 +66,22 @@ func (c *pinConn) ReadFrom(p []byte) (int, net.Addr, error) {
 }
 
 func (c *pinConn) WriteTo(p []byte, _ net.Addr) (int, error) {
+	out, ended := c.sending(p)
+	if ended {
+		return len(p), nil
+	}
+	if err := c.t.write(out); err != nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.waits = false
+		return 0, fmt.Errorf("write: %w", err)
+	}
+	return len(p), nil
+}
+
+// sending notes what is about to be sent, since its acknowledgement may come at once,
+// and returns it as it goes out.
+func (c *pinConn) sending(p []byte) (out []byte, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	op := binary.BigEndian.Uint16(p)
@@ -72,29 +89,25 @@ func (c *pinConn) WriteTo(p []byte, _ net.Addr) (int, error) {
 		if op != opERROR {
 			c.in <- errorPacket(codeUndefined, "ended") // it reads next
 		}
-		return len(p), nil
+		return nil, true
 	}
-	c.last = append(c.last[:0], p...)
+	if op == opERROR {
+		return p, false
+	}
 	if op == opOACK && c.t.req.timeout > 0 {
 		// The timing is ours, so is the answer to its option.
-		c.last = appendOption(c.last, "timeout", int64(c.t.req.timeout))
+		p = appendOption(slices.Clone(p), "timeout", int64(c.t.req.timeout))
 	}
-	// Before it is sent: its acknowledgement may come at once.
-	if op != opERROR {
-		now := time.Now()
-		c.waits, c.again, c.block, c.sentAt, c.resentAt = true, false, 0, now, now
-		if op == opDATA {
-			c.block = binary.BigEndian.Uint16(p[2:])
-		}
+	now := time.Now()
+	c.last = append(c.last[:0], p...)
+	c.waits, c.again, c.block, c.sentAt, c.resentAt = true, false, 0, now, now
+	if op == opDATA {
+		c.block = binary.BigEndian.Uint16(p[2:])
 	}
-	if err := c.t.write(c.last); err != nil {
-		c.waits = false
-		return 0, fmt.Errorf("write: %w", err)
-	}
-	if op != opERROR && c.sentAt.Add(c.t.timing.wait()).Before(c.due) {
+	if now.Add(c.t.timing.wait()).Before(c.due) {
 		signal(c.sooner)
 	}
-	return len(p), nil
+	return p, false
 }
 
 // signal wakes the goroutine that waits for ch, now or when it next does.
@@ -247,25 +260,35 @@ func (c *pinConn) next() time.Duration {
 // late sends again what has waited too long for its acknowledgement.
 func (c *pinConn) late() error {
 	c.count()
+	p, err := c.overdue()
+	if err != nil || p == nil {
+		return err
+	}
+	c.t.retransmits++
+	if err := c.t.write(p); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// overdue returns what is to be sent again, nil where pin/tftp is reading the file or
+// has sent since.
+func (c *pinConn) overdue() ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.t
-	if !c.waits || time.Since(c.resentAt) < t.timing.wait() { // pin/tftp is reading the file, or has sent since
-		return nil
+	if !c.waits || time.Since(c.resentAt) < t.timing.wait() {
+		return nil, nil
 	}
 	what := "the options"
 	if binary.BigEndian.Uint16(c.last) == opDATA {
 		what = "block " + strconv.Itoa(int(t.bytes/int64(t.block))+1)
 	}
 	if err := t.silence(what); err != nil {
-		return err
-	}
-	if err := t.write(c.last); err != nil {
-		return fmt.Errorf("write: %w", err)
+		return nil, err
 	}
 	c.again, c.resentAt = true, time.Now()
-	t.retransmits++
-	return nil
+	return slices.Clone(c.last), nil
 }
 
 // count brings the transfer's own numbers up to date.
