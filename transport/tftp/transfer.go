@@ -45,7 +45,7 @@ func (t *transfer) negotiate() {
 	if t.req.blksize > 0 {
 		limit := c.maxBlock
 		if limit == 0 {
-			limit = pathBlockSize(t.wire.local(&t.end), t.key.Addr())
+			limit = pathBlockSize(bound(t.wire.LocalAddr()), t.key.Addr())
 		}
 		t.block = min(t.req.blksize, limit)
 		t.req.blksize = t.block
@@ -181,7 +181,8 @@ func (t *transfer) receive(timer *time.Timer) (block uint16, ok bool, err error)
 }
 
 // pathBlockSize returns the largest block that is not fragmented on the
-// interface towards client: its MTU less IP, UDP and TFTP headers.
+// interface towards client: its MTU less IP, UDP and TFTP headers. ip is the address
+// that the server is bound to.
 func pathBlockSize(ip, client netip.Addr) int {
 	const ethernet = 1468
 	if !ip.IsValid() {

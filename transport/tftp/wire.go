@@ -86,12 +86,3 @@ func (w *wire) write(p []byte, to *end) error {
 	_, err := w.udp.WriteToUDPAddrPort(p, to.key)
 	return err
 }
-
-// local is the address of this host that the client talks with, the zero value where
-// that is not known.
-func (w *wire) local(to *end) netip.Addr {
-	if to.asked.IsValid() {
-		return to.asked
-	}
-	return bound(w.LocalAddr())
-}
