@@ -26,9 +26,7 @@ import (
 // to wake one costs about as much as a packet.
 type pinConn struct {
 	t      *transfer
-	in     chan []byte // to pin/tftp
-	wake   chan struct{}
-	once   sync.Once
+	in     chan []byte   // to pin/tftp; nil wakes its read loop
 	sooner chan struct{} // an answer is due before the time that is waited for
 	moved  chan struct{} // it is time to tell of progress
 
@@ -52,17 +50,11 @@ type pinConn struct {
 var peer = net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}
 
 func (c *pinConn) ReadFrom(p []byte) (int, net.Addr, error) {
-	select {
-	case b := <-c.in:
-		return copy(p, b), &peer, nil
-	default:
-	}
-	select {
-	case b := <-c.in:
-		return copy(p, b), &peer, nil
-	case <-c.wake:
+	b := <-c.in
+	if b == nil {
 		return 0, nil, os.ErrDeadlineExceeded
 	}
+	return copy(p, b), &peer, nil
 }
 
 func (c *pinConn) WriteTo(p []byte, _ net.Addr) (int, error) {
@@ -123,9 +115,13 @@ func (c *pinConn) LocalAddr() net.Addr              { return &net.UDPAddr{IP: ne
 func (c *pinConn) SetDeadline(t time.Time) error    { return c.SetReadDeadline(t) }
 func (c *pinConn) SetWriteDeadline(time.Time) error { return nil }
 
-// SetReadDeadline is called by pin/tftp only to end its read loop.
+// SetReadDeadline is called by pin/tftp only to end its read loop, before each of its
+// reads from then on.
 func (c *pinConn) SetReadDeadline(time.Time) error {
-	c.once.Do(func() { close(c.wake) })
+	select {
+	case c.in <- nil:
+	default: // it reads what is there, and calls again
+	}
 	return nil
 }
 
@@ -183,7 +179,7 @@ func (c *pinConn) end() {
 
 // sendPlain lets pin/tftp answer the request.
 func (t *transfer) sendPlain() error {
-	c := &pinConn{t: t, in: make(chan []byte, 4), wake: make(chan struct{}), sooner: make(chan struct{}, 1), moved: make(chan struct{}, 1), ackedAt: t.lastAck}
+	c := &pinConn{t: t, in: make(chan []byte, 4), sooner: make(chan struct{}, 1), moved: make(chan struct{}, 1), ackedAt: t.lastAck}
 	result := make(chan error, 1)
 	srv := pin.NewServer(func(_ string, rf io.ReaderFrom) error {
 		err := t.feed(rf)
