@@ -104,7 +104,7 @@ func BenchmarkFourBoardsTap(b *testing.B) {
 }
 
 // bridge sets up the namespace that this process is in.
-func bridge(b *testing.B) {
+func bridge(b testing.TB) {
 	b.Helper()
 	for _, line := range []string{"link set lo up", "link add br0 type bridge", "addr add 10.9.7.1/24 dev br0", "link set br0 up"} {
 		if out, err := exec.Command("ip", strings.Fields(line)...).CombinedOutput(); err != nil {
@@ -128,7 +128,7 @@ type tapBoard struct {
 	cmd    *exec.Cmd
 }
 
-func newTapBoard(b *testing.B, n int, size int64) *tapBoard {
+func newTapBoard(b testing.TB, n int, size int64) *tapBoard {
 	b.Helper()
 	t := &tapBoard{tap: fmt.Sprintf("tap%d", n), disk: filepath.Join(b.TempDir(), "disk"), mac: fmt.Sprintf("52:54:00:12:35:%02x", n)}
 	err := errors.Join(os.WriteFile(t.disk, nil, 0o600), os.Truncate(t.disk, size))

@@ -56,6 +56,9 @@ type Flasher struct {
 	// tftpWindow is the largest window that the board's network driver takes,
 	// as far as is known.
 	tftpWindow atomic.Int32
+	// loadedBy is the LoadMethod that worked on the board where LoadAuto could not
+	// have TFTP, "" or nil where none had to.
+	loadedBy atomic.Value
 	// oneBaud says that the console's rate could not be switched together with
 	// the board's.
 	oneBaud atomic.Bool

@@ -20,7 +20,9 @@ const (
 	// lock step neither), HTTP is next where the build has wget, and then, for
 	// files of at most 2 MiB together (at 115200 baud; more with a higher
 	// [WithLoadBaud]), YMODEM. The log has the reason, and the
-	// operation keeps to what worked. The default.
+	// Flasher begins with what worked from then on, in its further operations too,
+	// until that fails: then it is forgotten, and the order is the one above again.
+	// The default.
 	LoadAuto LoadMethod = "auto"
 	// LoadTFTP is TFTP (RFC 1350, 2347 to 2349, 7440) and nothing else.
 	LoadTFTP LoadMethod = "tftp"
@@ -140,6 +142,9 @@ func (o *operation) loadAll(ctx context.Context) error {
 		o.f.cfg.log.Info("Nothing to load: the manifest names no files")
 		return nil
 	}
+	if known := o.f.loadsBy(); known != "" && o.loadMethods()[0] == known {
+		o.f.cfg.log.Info("Loading first by what worked on this board before, where another method did not", "by", known)
+	}
 	limit := time.Duration(0)
 	for _, a := range o.files {
 		for _, by := range o.loadMethods() {
@@ -165,40 +170,61 @@ func (o *operation) loadTime(a artefact, by LoadMethod) time.Duration {
 	return limit
 }
 
-// loadMethods are those to try, in their order.
+// loadMethods are those to try, in their order. What worked where another failed
+// comes first from then on.
 func (o *operation) loadMethods() []LoadMethod {
-	switch {
-	case o.f.cfg.load != LoadAuto:
+	if o.f.cfg.load != LoadAuto {
 		return []LoadMethod{o.f.cfg.load}
-	case o.loadedBy != "":
-		return []LoadMethod{o.loadedBy}
-	case o.noEthernet:
-		return []LoadMethod{LoadYModem}
-	case o.loadBytes() > o.f.cfg.serialLimit():
-		return []LoadMethod{LoadTFTP, LoadHTTP}
 	}
-	return []LoadMethod{LoadTFTP, LoadHTTP, LoadYModem}
+	if o.noEthernet {
+		return []LoadMethod{LoadYModem}
+	}
+	methods := []LoadMethod{LoadTFTP, LoadHTTP}
+	if o.loadBytes() <= o.f.cfg.serialLimit() {
+		methods = append(methods, LoadYModem)
+	}
+	if known := o.f.loadsBy(); slices.Contains(methods, known) {
+		methods = slices.DeleteFunc(methods, func(m LoadMethod) bool { return m == known })
+		methods = slices.Insert(methods, 0, known)
+	}
+	return methods
+}
+
+// loadsBy is the method that LoadAuto has found to work on this board where TFTP did
+// not, "" where it found none.
+func (f *Flasher) loadsBy() LoadMethod {
+	m, _ := f.loadedBy.Load().(LoadMethod)
+	return m
 }
 
 // load brings one artefact into RAM by the first method that the board can have.
 func (o *operation) load(ctx context.Context, a artefact) error {
 	methods, failed := o.loadMethods(), []error(nil)
+	log, known := o.f.cfg.log, o.f.loadsBy()
 	for i, by := range methods {
 		fileCtx, cancel := context.WithTimeout(ctx, o.loadTime(a, by))
 		err := o.loadBy(fileCtx, a, by)
 		cancel()
 		if err == nil {
 			if i > 0 {
-				o.loadedBy = by
+				o.f.loadedBy.Store(by)
+				log.Info("This board is loaded by that first from now on", "by", by, "because", errors.Join(failed...))
 			}
 			return nil
 		}
 		failed = append(failed, fmt.Errorf("by %s: %w", by, err))
-		if ctx.Err() != nil || !cannotHave(err) {
+		if ctx.Err() != nil {
+			break
+		}
+		if by == known && !errors.Is(err, uboot.ErrReset) && !errors.Is(err, uboot.ErrCrash) {
+			o.f.loadedBy.Store(LoadMethod(""))
+			log.Warn("What worked on this board before does not any more, and is forgotten", "by", by, "because", err)
+		}
+		if !cannotHave(err) {
 			break
 		}
 		if i+1 < len(methods) {
-			o.f.cfg.log.Warn("U-Boot cannot load that way, trying another", "by", by, "next", methods[i+1], "error", err)
+			log.Warn("U-Boot cannot load that way, trying another", "by", by, "next", methods[i+1], "error", err)
 		}
 	}
 	if len(failed) == 1 {
@@ -220,10 +246,11 @@ func (o *operation) loadBy(ctx context.Context, a artefact, by LoadMethod) error
 	case LoadYModem, LoadXModem, LoadKermit:
 		return o.loadSerial(ctx, a, by)
 	default:
-		if err := o.loadTFTP(ctx, a); err != nil {
-			return fmt.Errorf("%w%s", err, o.servers.tftpFailure(a.name))
+		err := o.loadTFTP(ctx, a)
+		if seen := o.servers.tftpFailure(a.name); err != nil && seen != nil {
+			return noted(err, fmt.Errorf("seen by the TFTP server: %w", seen))
 		}
-		return nil
+		return err
 	}
 }
 

@@ -19,36 +19,21 @@ import (
 	"github.com/dutflash/dutflash/uboot"
 )
 
-// TestLoadByHTTP: a U-Boot that has wget needs no TFTP.
+// TestLoadByHTTP: a U-Boot that has wget needs no TFTP. A port that is taken is of no
+// matter then. TestLoadAutoRemembers has what becomes of TFTP that does not work.
 func TestLoadByHTTP(t *testing.T) {
 	t.Parallel()
 	raw := testImage(2 * mib)
-	for _, tc := range []struct {
-		name   string
-		option flasher.LoadMethod
-		faults flashertest.Faults
-		says   string
-	}{
-		{"asked for", flasher.LoadHTTP, flashertest.Faults{}, "Loading into RAM by wget"},
-		{"no TFTP packet arrives", flasher.LoadAuto, flashertest.Faults{TFTPLoss: 1}, "by=tftp next=http"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			s := newSimulated(t, flashertest.WithBootloader(flashertest.Bootloader{Wget: true, Missing: []string{"loady"}}), flashertest.WithFaults(tc.faults))
-			var log syncBuffer
-			opts := []flasher.Option{flasher.WithLoad(tc.option), flasher.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))}
-			if tc.option == flasher.LoadHTTP { // a port that is taken is of no matter then
-				conn, err := s.Network().ListenPacket(t.Context(), "udp", ":69")
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-			}
-			res, err := s.flasher(t, opts...).Flash(t.Context(), imageFile(t, "image.raw", raw))
-			if err != nil || res.SHA256 != sha256Hex(raw) || len(res.Attempts) > 0 || !strings.Contains(log.String(), tc.says) {
-				t.Errorf("%v; proved %s; attempts %v; log:\n%s", err, res.SHA256, res.Attempts, log.String())
-			}
-		})
+	s := newSimulated(t, flashertest.WithBootloader(flashertest.Bootloader{Wget: true, Missing: []string{"loady"}}))
+	conn, err := s.Network().ListenPacket(t.Context(), "udp", ":69")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var log syncBuffer
+	res, err := s.flasher(t, flasher.WithLoad(flasher.LoadHTTP), flasher.WithLogger(slog.New(slog.NewTextHandler(&log, nil)))).Flash(t.Context(), imageFile(t, "image.raw", raw))
+	if err != nil || res.SHA256 != sha256Hex(raw) || len(res.Attempts) > 0 || !strings.Contains(log.String(), "Loading into RAM by wget") {
+		t.Errorf("%v; proved %s; attempts %v; log:\n%s", err, res.SHA256, res.Attempts, log.String())
 	}
 }
 

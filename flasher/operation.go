@@ -34,7 +34,6 @@ type operation struct {
 	manifest *bundle.Manifest
 	files    []artefact // what U-Boot loads
 	bootCmd  string
-	loadedBy LoadMethod // what LoadAuto fell back to, once that worked
 
 	servers *servers
 	con     *console.Console
@@ -150,6 +149,12 @@ func hint(s Step, err error) string {
 		return "give uboot.WithPassword, or the key that stops autoboot, through WithUBootOptions"
 	case s == StepBootloader && timeout:
 		return "check the stop key, the prompt and the baud rate"
+	case errors.Is(err, uboot.ErrNoARP):
+		return "say with WithServerAddress which address of this host faces the board, and check the board's address and netmask, the cable and the VLAN"
+	case errors.Is(err, errOtherServer):
+		return "U-Boot must be told the address of the server that has the files: WithServerAddress is for this host, WithTFTPServer for another one, where they must be under these names"
+	case s == StepLoad && errors.Is(err, uboot.ErrNoServer):
+		return "let the board's requests (UDP port 69, or TCP for HTTP) and the answers pass the firewalls of this host and those on the way, check that WithServerAddress is an address of this host, or load another way with WithLoad"
 	case s == StepNetwork && timeout, errors.Is(err, uboot.ErrNoDHCP):
 		return "check the board's network cable and the DHCP server, or give a static address"
 	case s == StepLogin && timeout:

@@ -226,7 +226,8 @@ func WithServerAddress(a netip.Addr) Option {
 
 // WithBindAddress sets the local address that the servers listen on. The
 // default is every address, because the one that faces the board is known only
-// when the board has one.
+// when the board has one; on Linux the TFTP server answers from the address that
+// was asked then.
 func WithBindAddress(a netip.Addr) Option {
 	return func(c *config) error {
 		if !a.IsValid() {

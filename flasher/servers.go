@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -28,16 +27,16 @@ type servers struct {
 	stageLock *filelock.Lock // says that they are needed; nil where there are no locks
 
 	mu       sync.Mutex
-	host     string                                         // address and port of http as the board sees it
-	watchers map[string]func(acknowledged int64, burst int) // by TFTP file name
-	failed   map[string]error                               // the last failed transfer by file name
+	host     string                      // address and port of http as the board sees it
+	watchers map[string]func(tftp.Event) // by TFTP file name
+	failed   map[string]error            // the last failed transfer by file name
 }
 
 // serve starts both servers, where they are not there already, and puts the files
 // there that U-Boot loads.
 func (o *operation) serve(ctx context.Context) (err error) {
 	cfg := &o.f.cfg
-	s := &servers{owner: cfg.servers, watchers: map[string]func(int64, int){}, failed: map[string]error{}}
+	s := &servers{owner: cfg.servers, watchers: map[string]func(tftp.Event){}, failed: map[string]error{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -112,10 +111,9 @@ func (s *servers) address() string {
 	return s.host
 }
 
-// watchTFTP has fn called with the bytes of a file that were acknowledged, first
-// with 0 when it is asked for, and with how many blocks the board gets at once where
-// it lost more, else 0; the returned function ends that. What failed before is forgotten.
-func (s *servers) watchTFTP(name string, fn func(acknowledged int64, burst int)) (stop func()) {
+// watchTFTP has fn called with the events of a file's transfers, one at a time; the
+// returned function ends that. What failed before is forgotten.
+func (s *servers) watchTFTP(name string, fn func(tftp.Event)) (stop func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watchers[name] = fn
@@ -135,23 +133,16 @@ func (s *servers) tftpEvent(ev tftp.Event) {
 	}
 	s.mu.Unlock()
 	if fn != nil {
-		burst := 0
-		if ev.Burst < ev.WindowSize {
-			burst = ev.Burst
-		}
-		fn(ev.Bytes, burst)
+		fn(ev)
 	}
 }
 
-// tftpFailure says what the server saw of a failed transfer, for the error that
-// the board's side gives.
-func (s *servers) tftpFailure(name string) string {
+// tftpFailure is what the server saw of a failed transfer, for the error that the
+// board's side gives; nil is nothing.
+func (s *servers) tftpFailure(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.failed[name]; err != nil {
-		return fmt.Sprintf(" (seen by the TFTP server: %v)", err)
-	}
-	return ""
+	return s.failed[name]
 }
 
 // close ends the operation's part of both servers, and the servers themselves

@@ -41,6 +41,10 @@ var (
 	// ErrNoServer: the TFTP server cannot be reached (no ARP answer, or
 	// requests time out).
 	ErrNoServer = errors.New("the server does not answer U-Boot")
+	// ErrNoARP is an [ErrNoServer] of which more is known: nobody on the board's
+	// network says (ARP) that the server's address is his, or the gateway's where
+	// the server is behind one.
+	ErrNoARP = fmt.Errorf("%w: nobody on the board's network answers for its address", ErrNoServer)
 	// ErrTFTP: the TFTP server refused; the message has its text.
 	ErrTFTP = errors.New("TFTP error")
 	// ErrHTTP: the HTTP server refused, or a transfer by HTTP broke off; the message

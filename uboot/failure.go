@@ -29,7 +29,7 @@ var passedText = regexp.MustCompile(`Starting kernel \.\.\.|Linux version \d|Boo
 func networkFailures() []failure {
 	return []failure{
 		{regexp.MustCompile(`TFTP error: '[^'\r\n]*' \(\d+\)|TFTP error: [^\r\n]*\(\d+\)`), ErrTFTP},
-		{regexp.MustCompile(`ARP Retry count exceeded`), ErrNoServer},
+		{regexp.MustCompile(`ARP Retry count exceeded`), ErrNoARP},
 		{regexp.MustCompile(`TFTP server died`), ErrNoServer},
 		{regexp.MustCompile(`Retry (?:count|time) exceeded`), ErrNoServer},
 		{regexp.MustCompile(`No ethernet found|Could not initialize PHY`), ErrNoEthernet},

@@ -117,7 +117,7 @@ func TestFailures(t *testing.T) {
 		{name: "missing file, old words", command: "tftpboot", behave: startsAgain(loading + "\nTFTP error: 'File not found' (1)\nStarting again\n\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrTFTP}, tail: "File not found"},
 		{name: "no ARP answer", command: "tftpboot", behave: startsAgain(loading + "\nARP Retry count exceeded; starting again\n"), do: tftp, op: "tftp",
-			is: []error{uboot.ErrNoServer}, tail: "ARP Retry"},
+			is: []error{uboot.ErrNoServer, uboot.ErrNoARP}, tail: "ARP Retry"},
 		{name: "no TFTP server", command: "tftpboot", behave: startsAgain(loading + "T T T T T T \nRetry count exceeded; starting again\n"), do: tftp, op: "tftp",
 			is: []error{uboot.ErrNoServer}, tail: "Retry count"},
 		{name: "server died", command: "tftpboot", behave: startsAgain(loading + "####\nTFTP server died; starting again\n"), do: tftp, op: "tftp",
@@ -200,7 +200,7 @@ func TestFailures(t *testing.T) {
 func sentinels() []error {
 	return []error{
 		uboot.ErrSilent, uboot.ErrNoPrompt, uboot.ErrPastBootloader, uboot.ErrPassword, uboot.ErrReset, uboot.ErrCrash, uboot.ErrNotDefined, uboot.ErrTruncated,
-		uboot.ErrLineTooLong, uboot.ErrControlCharacter, uboot.ErrNoHush, uboot.ErrUnknownCommand, uboot.ErrNoEthernet, uboot.ErrNoDHCP, uboot.ErrNoServer,
+		uboot.ErrLineTooLong, uboot.ErrControlCharacter, uboot.ErrNoHush, uboot.ErrUnknownCommand, uboot.ErrNoEthernet, uboot.ErrNoDHCP, uboot.ErrNoServer, uboot.ErrNoARP,
 		uboot.ErrTFTP, uboot.ErrSize, uboot.ErrCRC, uboot.ErrBadImage, uboot.ErrBootReturned,
 	}
 }

@@ -44,8 +44,8 @@ var (
 )
 
 // TFTPBoot loads a file from $serverip into RAM and checks what arrived. Errors:
-// [ErrTFTP] with the server's text, [ErrNoServer], [ErrNoEthernet], [ErrSize],
-// [ErrCRC]. How far it is, the TFTP server knows: the marks that U-Boot prints
+// [ErrTFTP] with the server's text, [ErrNoServer], [ErrNoARP], [ErrNoEthernet],
+// [ErrSize], [ErrCRC]. How far it is, the TFTP server knows: the marks that U-Boot prints
 // meanwhile stand for numbers of blocks that differ by build.
 func (s *Session) TFTPBoot(ctx context.Context, f File) (Loaded, error) {
 	cmd := "tftpboot " + f.Address + " " + f.Name

@@ -2,10 +2,5 @@
 
 package tftp
 
-import (
-	"net"
-	"net/netip"
-)
-
 // writeSegments reports that several datagrams cannot be sent with one call.
-func writeSegments(net.PacketConn, netip.AddrPort, []byte, int) bool { return false }
+func (*wire) writeSegments([]byte, int, *end) bool { return false }

@@ -24,7 +24,7 @@ type Server struct {
 	files  map[string]File
 	active map[netip.AddrPort]*transfer
 	slots  chan struct{} // one for each transfer that is active or about to end
-	conn   net.PacketConn
+	wire   *wire
 	closed bool
 	served chan struct{} // closed when Serve returns
 	stats  Stats
@@ -96,24 +96,24 @@ func (s *Server) Stats() Stats {
 // addresses must be *net.UDPAddr or print as host:port.
 func (s *Server) Serve(conn net.PacketConn) error {
 	s.mu.Lock()
-	if s.closed || s.conn != nil {
+	if s.closed || s.wire != nil {
 		s.mu.Unlock()
 		_ = conn.Close()
 		return &Error{Op: "serve", Err: fmt.Errorf("closed or served before: %w", net.ErrClosed)}
 	}
-	s.conn = conn
+	s.wire = newWire(conn)
 	s.mu.Unlock()
 	defer close(s.served)
-	err := s.read(conn)
+	err := s.read(s.wire)
 	s.stop()
 	s.wg.Wait()
 	return err
 }
 
-func (s *Server) read(conn net.PacketConn) error {
+func (s *Server) read(w *wire) error {
 	buf := make([]byte, maxRequest+1) // one more tells a request that is too long
 	for failures := 0; ; {
-		n, addr, err := conn.ReadFrom(buf)
+		n, from, ok, err := w.read(buf)
 		if err != nil {
 			s.mu.Lock()
 			closed := s.closed
@@ -130,20 +130,24 @@ func (s *Server) read(conn net.PacketConn) error {
 			continue
 		}
 		failures = 0
-		key, ok := addrPort(addr)
 		if !ok || n < 4 {
 			continue
 		}
 		switch op := binary.BigEndian.Uint16(buf); op {
 		case opRRQ, opWRQ:
-			if err := s.request(buf[:n], addr, key); err != nil {
-				s.refuse(conn, addr, err)
+			w.know(&from)
+			if err := s.request(buf[:n], from); err != nil {
+				s.refuse(w, &from, err)
 			}
 		case opACK, opERROR:
 			s.mu.Lock()
-			t := s.active[key]
+			t := s.active[from.key]
 			s.mu.Unlock()
 			if t == nil {
+				continue
+			}
+			if c := t.plain.Load(); c != nil && op == opACK {
+				c.acknowledge(binary.BigEndian.Uint16(buf[2:]))
 				continue
 			}
 			if op == opACK {
@@ -177,7 +181,8 @@ func (s *Server) slot() bool {
 }
 
 // request starts a transfer, in the place of one that the same client has.
-func (s *Server) request(p []byte, addr net.Addr, key netip.AddrPort) error {
+func (s *Server) request(p []byte, from end) error {
+	addr, key := from.addr, from.key
 	fail := func(name string, err error) error {
 		return &Error{Op: "request", File: name, Client: addr.String(), Err: err}
 	}
@@ -219,7 +224,7 @@ func (s *Server) request(p []byte, addr net.Addr, key netip.AddrPort) error {
 		}
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
-	t := &transfer{s: s, addr: addr, key: key, req: req, file: f, in: make(chan []byte, 64),
+	t := &transfer{s: s, end: from, wire: s.wire, req: req, file: f, in: make(chan []byte, 64),
 		ctx: ctx, cancel: cancel, done: make(chan struct{}), began: time.Now()}
 	s.active[key] = t
 	s.stats.Started++
@@ -268,7 +273,7 @@ func (s *Server) displace() bool {
 	return true
 }
 
-func (s *Server) refuse(conn net.PacketConn, addr net.Addr, err error) {
+func (s *Server) refuse(w *wire, to *end, err error) {
 	e := err.(*Error)
 	code := uint16(codeUndefined)
 	switch {
@@ -280,12 +285,12 @@ func (s *Server) refuse(conn net.PacketConn, addr net.Addr, err error) {
 			code = codeAccess
 		}
 	}
-	_, _ = conn.WriteTo(errorPacket(code, e.Err.Error()), addr)
+	_ = w.write(errorPacket(code, e.Err.Error()), to)
 	s.cfg.log.Warn("tftp request refused", "file", e.File, "client", e.Client, "err", e.Err)
 	s.mu.Lock()
 	s.stats.Failed++
 	s.mu.Unlock()
-	s.send(Event{Kind: Failed, File: e.File, Client: addr, Err: err})
+	s.send(Event{Kind: Failed, File: e.File, Client: to.addr, Err: err})
 }
 
 func (s *Server) emit(t *transfer, k Kind, err error) {
@@ -358,14 +363,6 @@ func (s *Server) learnt(board netip.Addr) int {
 	return 65535
 }
 
-func (s *Server) packetConn() net.PacketConn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.conn
-}
-
-func (s *Server) localAddr() net.Addr { return s.packetConn().LocalAddr() }
-
 // stop ends everything without waiting.
 func (s *Server) stop() {
 	s.mu.Lock()
@@ -377,8 +374,8 @@ func (s *Server) stop() {
 	for _, t := range s.active {
 		t.cancel(errClosed)
 	}
-	if s.conn != nil {
-		_ = s.conn.Close()
+	if s.wire != nil {
+		_ = s.wire.Close()
 	}
 }
 
@@ -388,7 +385,7 @@ func (s *Server) stop() {
 func (s *Server) Close() error {
 	s.stop()
 	s.mu.Lock()
-	serving := s.conn != nil
+	serving := s.wire != nil
 	s.mu.Unlock()
 	if serving {
 		<-s.served

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,14 +15,15 @@ import (
 // for the fields that say otherwise.
 type transfer struct {
 	s      *Server
-	addr   net.Addr
-	key    netip.AddrPort
+	wire   *wire
+	end    // the client's, read-only
 	req    request
 	file   File
 	in     chan []byte // from the read loop; full means dropped, as on a wire
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   chan struct{}
+	plain  atomic.Pointer[pinConn] // takes the ACKs in the place of in, where pin/tftp sends
 
 	acked   bool      // guarded by s.mu: the client answered once
 	began   time.Time // read-only
@@ -43,7 +45,7 @@ func (t *transfer) negotiate() {
 	if t.req.blksize > 0 {
 		limit := c.maxBlock
 		if limit == 0 {
-			limit = pathBlockSize(t.s.localAddr(), t.key.Addr())
+			limit = pathBlockSize(bound(t.wire.LocalAddr()), t.key.Addr())
 		}
 		t.block = min(t.req.blksize, limit)
 		t.req.blksize = t.block
@@ -100,8 +102,7 @@ func (t *transfer) run() {
 }
 
 func (t *transfer) write(p []byte) error {
-	_, err := t.s.packetConn().WriteTo(p, t.addr)
-	return err
+	return t.wire.write(p, &t.end)
 }
 
 // farewell tells the client why its transfer ends, unless it has ended it
@@ -125,7 +126,14 @@ func (t *transfer) progress(n int64) {
 	t.lastAck = time.Now()
 	t.timing.answered()
 	t.s.noteAck(t, n)
-	if n > 0 && t.bytes >= t.nextProgress && t.bytes < t.file.Size {
+	if n > 0 {
+		t.tell()
+	}
+}
+
+// tell sends an event where there is enough to tell of.
+func (t *transfer) tell() {
+	if t.bytes >= t.nextProgress && t.bytes < t.file.Size {
 		t.nextProgress = t.bytes + max(t.file.Size/100, 1)
 		t.s.emit(t, Progress, nil)
 	}
@@ -173,15 +181,14 @@ func (t *transfer) receive(timer *time.Timer) (block uint16, ok bool, err error)
 }
 
 // pathBlockSize returns the largest block that is not fragmented on the
-// interface towards client: its MTU less IP, UDP and TFTP headers.
-func pathBlockSize(local net.Addr, client netip.Addr) int {
+// interface towards client: its MTU less IP, UDP and TFTP headers. ip is the address
+// that the server is bound to.
+func pathBlockSize(ip, client netip.Addr) int {
 	const ethernet = 1468
-	ua, ok := local.(*net.UDPAddr)
-	if !ok {
+	if !ip.IsValid() {
 		return ethernet
 	}
-	ip := ua.AddrPort().Addr().Unmap()
-	if !ip.IsValid() || ip.IsUnspecified() {
+	if ip.IsUnspecified() {
 		// Connecting a UDP socket sends nothing; it asks for the route.
 		c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(client, 9)))
 		if err != nil {

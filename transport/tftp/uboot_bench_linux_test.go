@@ -30,7 +30,9 @@ const benchWindow = 16
 
 // BenchmarkUBoot loads a kernel into real U-Boot, from this package's server with
 // and without windows and from Debian's servers, all over the same cable, and
-// prints how they compare. With loss it is the median of five loads: where U-Boot's
+// prints how they compare. U-Boot, the servers and the TCP/IP of the host are the real
+// ones; delay and loss are made in this process, by the cable between QEMU and the
+// host's tap device, since not every kernel has netem. With loss it is the median of five loads: where U-Boot's
 // request or its ARP question is lost, U-Boot itself waits for five seconds. Run it with -benchtime=1x.
 func BenchmarkUBoot(b *testing.B) {
 	testtool.Need(b, "in.tftpd", "apt-get install tftpd-hpa")

@@ -233,7 +233,7 @@ func (w *windows) sendSome(first, n int64) error {
 		used += k
 	}
 	if n > 1 && !w.single {
-		if writeSegments(t.s.packetConn(), t.key, w.buf[:used], size) {
+		if t.wire.writeSegments(w.buf[:used], size, &t.end) {
 			return nil
 		}
 		w.single = true // an error that stays comes back below
