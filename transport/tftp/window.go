@@ -27,6 +27,7 @@ type windows struct {
 	told       int64 // block that the client has said that it misses
 	copied     int64 // highest block of which the client may have got a copy that it had no use for
 	echoes     int   // answers that may come to copies: U-Boot answers the first, others each
+	unsure     bool  // what is sent again next may be there already
 	burst      int   // blocks at once: the window, or less where the board loses bursts
 	losses     int   // rounds with loss, less those without
 	single     bool  // several blocks with one call cannot be had
@@ -58,10 +59,16 @@ func (t *transfer) sendWindows() error {
 // round sends the blocks up to end and returns when more are to be sent, those
 // that the client misses among them.
 func (w *windows) round(end int64) error {
-	t := w.t
+	t, copies := w.t, -w.t.retransmits
 	if err := w.send(w.next, end); err != nil {
 		return err
 	}
+	if copies += t.retransmits; w.unsure && copies > 0 {
+		w.copied = max(w.copied, w.next+int64(copies)-1)
+	} else {
+		copies = 0 // it has said that it needs them
+	}
+	w.unsure = false
 	if w.burst < t.window && end < w.last {
 		// The client's window is not full yet. A block that it has already makes
 		// it say how far it is.
@@ -69,7 +76,7 @@ func (w *windows) round(end int64) error {
 			return err
 		}
 	}
-	sent, silences, copies := time.Now(), 0, 0
+	sent, silences := time.Now(), 0
 	w.timer.Reset(t.timing.wait())
 	for {
 		ack, ok, err := t.receive(w.timer)
@@ -139,8 +146,8 @@ func (w *windows) round(end int64) error {
 			// once, as U-Boot does, or for each block behind the gap; those
 			// echoes must not start it again, or every gap would multiply. In
 			// lock step a repeated ACK never causes sending (RFC 1123 4.2.3.1).
-			w.told = w.next
-			w.echoes = silences + 1
+			w.told, w.unsure = w.next, true
+			w.echoes = copies + silences + 1
 			w.judge(false)
 			return nil
 		case ahead == 0 && t.window == 1:
