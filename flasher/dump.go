@@ -117,8 +117,8 @@ func (c *dumpConfig) check() error {
 	return nil
 }
 
-// DumpResult says what a dump did. It can be marshalled to JSON; durations are
-// nanoseconds there.
+// DumpResult says what a dump did. It can be marshalled to JSON, where durations are
+// seconds, as elapsed_seconds.
 type DumpResult struct {
 	Bundle       string `json:"bundle"`
 	BundleDigest string `json:"bundle_digest,omitempty"`

@@ -2,8 +2,8 @@ package flasher
 
 import "time"
 
-// Result says what a flash did. It can be marshalled to JSON; durations are
-// nanoseconds there.
+// Result says what a flash did. It can be marshalled to JSON, where durations are
+// seconds, as elapsed_seconds.
 type Result struct {
 	// Image is the reference or name of the image, without credentials; "" for
 	// FlashPrepared.
