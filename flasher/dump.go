@@ -310,12 +310,9 @@ func (d *dump) choose(end int64) error {
 	}
 	program := digests[0]
 	if d.via != ViaConsole {
-		name, err := tools.Pick(digests[0].program, digests[1].program)
-		if err != nil {
+		var err error
+		if program, err = pickDigest(tools); err != nil {
 			return err
-		}
-		if name == digests[1].program {
-			program = digests[1]
 		}
 	}
 	codecs := []string{CompressNone}

@@ -78,6 +78,9 @@ func (w *writer) putExtents(ctx context.Context) error {
 
 // runExtents runs the board's script until every chunk is right.
 func (w *writer) runExtents(ctx context.Context) error {
+	if err := w.quickestDigest(ctx); err != nil {
+		return err
+	}
 	p, err := w.plan()
 	if err != nil {
 		return err
