@@ -56,27 +56,27 @@ func pickDigest(tools busybox.Tools) (digest, error) {
 const (
 	// worthTiming is the least size of an image for which the board's digests are
 	// timed: smaller ones are read before that pays off.
-	worthTiming = 64 << 20
+	worthTiming = 128 << 20
 	// clearlyQuicker is how many times as fast another digest has to be: the host
 	// has to read the image once more for it.
 	clearlyQuicker = 1.2
 )
 
-// timeDigests has the board digest zeros with each of some programs, four times in
-// turn, so that what else it does meanwhile slows all of them, and prints the program,
+// timeDigests has the board digest zeros with each of some programs, twice in turn,
+// so that what else it does meanwhile slows all of them, and prints the program,
 // how many blocks of 256 KiB and how many hundredths of a second. What is over too
 // soon for that clock is done again with more.
 const timeDigests = `(clock() { read -r up rest </proc/uptime && up=${up%%%%.*}${up#*.} && up=${up#0}; }
-n=4; set -- %s
+n=12; set -- %s
 while clock; do
 begun=$up
-for round in 1 2 3 4; do
+for round in 1 2; do
 for d; do
 a=$up && dd if=/dev/zero bs=262144 count=$n 2>/dev/null | $d >/dev/null && clock || exit
 echo "$d $n $((up-a))"
 done
 done
-[ $((up-begun)) -lt 12 ] && [ $n -lt 16 ] || break
+[ $((up-begun)) -lt 12 ] && [ $n -lt 48 ] || break
 n=$((n*4))
 done)`
 
@@ -141,11 +141,11 @@ func (t digestTimes) rate(program string) int64 {
 }
 
 // quickest returns the strong digest that is clearly quicker than d, or d. The sums
-// may be wrong by a tick or two.
+// may be wrong by a tick.
 func (t digestTimes) quickest(d digest) digest {
 	for _, o := range digests {
 		a, b := t[d.program], t[o.program]
-		if !o.weak && a.blocks > 0 && a.blocks == b.blocks && float64(a.ticks-2) >= clearlyQuicker*float64(b.ticks) {
+		if !o.weak && a.blocks > 0 && a.blocks == b.blocks && float64(a.ticks-1) >= clearlyQuicker*float64(b.ticks) {
 			d = o
 		}
 	}
