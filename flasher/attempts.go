@@ -123,7 +123,7 @@ func retryable(err error) bool {
 	for _, final := range []error{
 		ErrConfig, ErrNoServerAddress, ErrVerify, ErrPartitionTable, ErrTargetChanged,
 		ErrDeviceRead, ErrDumpWriter, ErrDumpTransfer,
-		extents.ErrVerify, extents.ErrWrite, extents.ErrRead, extents.ErrImage,
+		extents.ErrVerify, extents.ErrWrite, extents.ErrRead,
 		busybox.ErrLoginIncorrect, image.ErrChanged, context.Canceled,
 	} {
 		if errors.Is(err, final) {

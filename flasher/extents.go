@@ -163,8 +163,11 @@ func (w *writer) reporter(p *extents.Plan) func() {
 
 // planError makes a plan's failure one of this package's.
 func planError(err error) error {
-	if errors.Is(err, extents.ErrVerify) {
+	switch {
+	case errors.Is(err, extents.ErrVerify):
 		return fmt.Errorf("%w: %w", ErrVerify, err)
+	case errors.Is(err, extents.ErrImage):
+		return fmt.Errorf("%w: %w", image.ErrChanged, err)
 	}
 	return err
 }

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/dutflash/dutflash/internal/extents"
+	"github.com/dutflash/dutflash/transport/image"
 )
 
 // The proof is by SHA-256, or by SHA-512 where the board computes that sooner or has
@@ -39,7 +39,7 @@ func (w *writer) imageSum(ctx context.Context) (string, error) {
 		known.Write(buf[:n])
 		if err == io.EOF {
 			if sum := hex.EncodeToString(known.Sum(nil)); sum != w.image.SHA256() {
-				return "", fmt.Errorf("%w: SHA-256 was %s and is %s", extents.ErrImage, w.image.SHA256(), sum)
+				return "", fmt.Errorf("%w: SHA-256 was %s and is %s", image.ErrChanged, w.image.SHA256(), sum)
 			}
 			return hex.EncodeToString(h.Sum(nil)), nil
 		}
