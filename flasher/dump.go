@@ -117,8 +117,8 @@ func (c *dumpConfig) check() error {
 	return nil
 }
 
-// DumpResult says what a dump did. It can be marshalled to JSON; durations are
-// nanoseconds there.
+// DumpResult says what a dump did. It can be marshalled to JSON, where durations are
+// seconds, as elapsed_seconds.
 type DumpResult struct {
 	Bundle       string `json:"bundle"`
 	BundleDigest string `json:"bundle_digest,omitempty"`
@@ -310,12 +310,9 @@ func (d *dump) choose(end int64) error {
 	}
 	program := digests[0]
 	if d.via != ViaConsole {
-		name, err := tools.Pick(digests[0].program, digests[1].program)
-		if err != nil {
+		var err error
+		if program, err = pickDigest(tools); err != nil {
 			return err
-		}
-		if name == digests[1].program {
-			program = digests[1]
 		}
 	}
 	codecs := []string{CompressNone}

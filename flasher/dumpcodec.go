@@ -2,33 +2,13 @@ package flasher
 
 import (
 	"compress/gzip"
-	"crypto/md5"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"hash"
 	"io"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 )
-
-// digest is what the board and the host compute of each piece.
-type digest struct {
-	program string
-	name    string // for people
-	new     func() hash.Hash
-}
-
-// digests are in the order of preference.
-var digests = []digest{{"sha256sum", "SHA-256", sha256.New}, {"md5sum", "MD5", md5.New}}
-
-func (d digest) sum(b []byte) string {
-	h := d.new()
-	h.Write(b)
-	return hex.EncodeToString(h.Sum(nil))
-}
 
 // unpack undoes one layer of compression, and only the one that was asked for:
 // what is on a disk may look like anything.

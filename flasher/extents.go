@@ -78,6 +78,9 @@ func (w *writer) putExtents(ctx context.Context) error {
 
 // runExtents runs the board's script until every chunk is right.
 func (w *writer) runExtents(ctx context.Context) error {
+	if err := w.quickestDigest(ctx); err != nil {
+		return err
+	}
 	p, err := w.plan()
 	if err != nil {
 		return err
@@ -160,8 +163,11 @@ func (w *writer) reporter(p *extents.Plan) func() {
 
 // planError makes a plan's failure one of this package's.
 func planError(err error) error {
-	if errors.Is(err, extents.ErrVerify) {
+	switch {
+	case errors.Is(err, extents.ErrVerify):
 		return fmt.Errorf("%w: %w", ErrVerify, err)
+	case errors.Is(err, extents.ErrImage):
+		return fmt.Errorf("%w: %w", image.ErrChanged, err)
 	}
 	return err
 }

@@ -2,106 +2,80 @@ package flasher
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
+	"strconv"
 	"time"
 )
 
 // Durations are seconds in JSON, under a name that says so: whoever reads them there
 // need not know that a Go duration is a number of nanoseconds.
 
-// elapsed is what stands in JSON for a field Elapsed.
-type elapsed struct {
-	Seconds float64 `json:"elapsed_seconds"`
+// marshalElapsed writes v, a struct that has at least one field in JSON and no
+// MarshalJSON, and beside its fields elapsed_seconds.
+func marshalElapsed(v any, elapsed time.Duration) ([]byte, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	text = append(text[:len(text)-1], `,"elapsed_seconds":`...)
+	return append(strconv.AppendFloat(text, elapsed.Seconds(), 'f', -1, 64), '}'), nil
 }
 
-func (e elapsed) duration() time.Duration {
-	return time.Duration(math.Round(e.Seconds * float64(time.Second)))
+// unmarshalElapsed reads what marshalElapsed writes.
+func unmarshalElapsed(text []byte, v any, elapsed *time.Duration) error {
+	var e struct {
+		Seconds float64 `json:"elapsed_seconds"`
+	}
+	err := errors.Join(json.Unmarshal(text, v), json.Unmarshal(text, &e))
+	*elapsed = time.Duration(math.Round(e.Seconds * float64(time.Second)))
+	return err
 }
 
 // MarshalJSON writes Elapsed as elapsed_seconds.
 func (s StepTime) MarshalJSON() ([]byte, error) {
 	type plain StepTime
-	return json.Marshal(struct {
-		plain
-		elapsed
-	}{plain(s), elapsed{s.Elapsed.Seconds()}})
+	return marshalElapsed(plain(s), s.Elapsed)
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
-func (s *StepTime) UnmarshalJSON(data []byte) error {
+func (s *StepTime) UnmarshalJSON(text []byte) error {
 	type plain StepTime
-	var v struct {
-		plain
-		elapsed
-	}
-	err := json.Unmarshal(data, &v)
-	*s = StepTime(v.plain)
-	s.Elapsed = v.duration()
-	return err
+	return unmarshalElapsed(text, (*plain)(s), &s.Elapsed)
 }
 
 // MarshalJSON writes Elapsed as elapsed_seconds, and of Err only its text, as reason.
 func (a Attempt) MarshalJSON() ([]byte, error) {
 	type plain Attempt
-	return json.Marshal(struct {
-		plain
-		elapsed
-	}{plain(a), elapsed{a.Elapsed.Seconds()}})
+	return marshalElapsed(plain(a), a.Elapsed)
 }
 
-// UnmarshalJSON reads what MarshalJSON writes; Err is nil then.
-func (a *Attempt) UnmarshalJSON(data []byte) error {
+// UnmarshalJSON reads what MarshalJSON writes; Err is not touched.
+func (a *Attempt) UnmarshalJSON(text []byte) error {
 	type plain Attempt
-	var v struct {
-		plain
-		elapsed
-	}
-	err := json.Unmarshal(data, &v)
-	*a = Attempt(v.plain)
-	a.Elapsed = v.duration()
-	return err
+	return unmarshalElapsed(text, (*plain)(a), &a.Elapsed)
 }
 
 // MarshalJSON writes Elapsed as elapsed_seconds.
 func (r Result) MarshalJSON() ([]byte, error) {
 	type plain Result
-	return json.Marshal(struct {
-		plain
-		elapsed
-	}{plain(r), elapsed{r.Elapsed.Seconds()}})
+	return marshalElapsed(plain(r), r.Elapsed)
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
-func (r *Result) UnmarshalJSON(data []byte) error {
+func (r *Result) UnmarshalJSON(text []byte) error {
 	type plain Result
-	var v struct {
-		plain
-		elapsed
-	}
-	err := json.Unmarshal(data, &v)
-	*r = Result(v.plain)
-	r.Elapsed = v.duration()
-	return err
+	return unmarshalElapsed(text, (*plain)(r), &r.Elapsed)
 }
 
 // MarshalJSON writes Elapsed as elapsed_seconds.
 func (r DumpResult) MarshalJSON() ([]byte, error) {
 	type plain DumpResult
-	return json.Marshal(struct {
-		plain
-		elapsed
-	}{plain(r), elapsed{r.Elapsed.Seconds()}})
+	return marshalElapsed(plain(r), r.Elapsed)
 }
 
 // UnmarshalJSON reads what MarshalJSON writes.
-func (r *DumpResult) UnmarshalJSON(data []byte) error {
+func (r *DumpResult) UnmarshalJSON(text []byte) error {
 	type plain DumpResult
-	var v struct {
-		plain
-		elapsed
-	}
-	err := json.Unmarshal(data, &v)
-	*r = DumpResult(v.plain)
-	r.Elapsed = v.duration()
-	return err
+	return unmarshalElapsed(text, (*plain)(r), &r.Elapsed)
 }

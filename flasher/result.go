@@ -2,8 +2,8 @@ package flasher
 
 import "time"
 
-// Result says what a flash did. It can be marshalled to JSON; durations are
-// nanoseconds there.
+// Result says what a flash did. It can be marshalled to JSON, where durations are
+// seconds, as elapsed_seconds.
 type Result struct {
 	// Image is the reference or name of the image, without credentials; "" for
 	// FlashPrepared.
@@ -43,10 +43,12 @@ type Result struct {
 	// SHA256 is the digest in hex of the raw image that was proved to be on
 	// the device by reading it back; "" with VerifyNone, where UnprovedBytes
 	// is not 0, because then no digest of the whole was proved, and where the
-	// board has no sha256sum.
+	// board has neither sha256sum nor sha512sum.
 	SHA256 string `json:"sha256,omitempty"`
 	// ProofDigest is the program with which the board digested what was proved:
-	// sha256sum, or where it has none another one, in which case SHA256 is "" and
+	// sha256sum; sha512sum where it has no other or was found to be quicker by it,
+	// in which case the host compared the same digests, of bytes that have the
+	// SHA-256 above; or where it has neither md5sum, in which case SHA256 is "" and
 	// a warning says so. "" where nothing was proved.
 	ProofDigest string `json:"proof_digest,omitempty"`
 	// MovedBackupGPT says that [WithMoveBackupGPT] changed the partition table

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	_ "embed" // the board's script
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -51,7 +50,12 @@ func (p *Plan) TaskHandler() http.Handler {
 			}
 			p.Report(name, id, status, q.Get("sum"))
 		}
-		fmt.Fprintln(w, p.Ask(r.Context(), name))
+		task := p.Ask(r.Context(), name)
+		answer := task.String() + "\n"
+		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
+		io.WriteString(w, answer)
+		http.NewResponseController(w).Flush() // the board begins with it
+		p.foresee(name, task.ID)
 	})
 }
 

@@ -26,7 +26,6 @@ type Chunk struct {
 	// Zero says that all bytes are zero; they are written without transfer.
 	Zero bool
 	// SHA256 is the digest of the chunk's bytes, also when they are zero.
-	// It is not looked at where the board digests otherwise.
 	SHA256 [sha256.Size]byte
 }
 
@@ -57,7 +56,7 @@ type Config struct {
 	// Digest is the program with which the board digests, in the way of
 	// sha256sum, and NewHash computes the same here. Where NewHash is nil they
 	// are sha256sum and SHA-256, which the chunks have with them; for another
-	// the image is read once more.
+	// the image is read once more, and its SHA-256 compared on the way.
 	Digest  string
 	NewHash func() hash.Hash
 	// MaxExtent bounds what one task reads or writes; 0 is 64 MiB. Tasks are
@@ -90,8 +89,9 @@ const (
 
 type chunk struct {
 	Chunk          // Offset is where it begins, Size are its bytes without gaps
-	ranges []Range // what it consists of
-	sum    string  // in hex; "" until it is asked for
+	given  []Chunk // what it consists of
+	ranges []Range // and where that is
+	sum    string  // in hex; "" until it is known
 	index  int     // in the plan
 	state  state
 	// How often it could not be read, was refused by the device, could not

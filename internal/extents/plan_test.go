@@ -3,14 +3,18 @@ package extents_test
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"fmt"
+	"hash"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -51,7 +55,8 @@ type medium struct {
 	disk  []byte
 	image []byte
 	// write, where set, may spoil a write or refuse it with a status.
-	write func(r extents.Range, b []byte) (status int)
+	write   func(r extents.Range, b []byte) (status int)
+	newHash func() hash.Hash // nil is SHA-256
 	// took, where set, takes the time that a board would take.
 	took func(t extents.Task)
 	// bad, where not 0, is a place that cannot be read until it is written.
@@ -111,6 +116,9 @@ func (m *medium) hash(t extents.Task) string {
 			return sums // those before it were printed
 		}
 		h := sha256.New()
+		if m.newHash != nil {
+			h = m.newHash()
+		}
 		for _, r := range u {
 			h.Write(m.disk[r.Offset : r.Offset+r.Length])
 		}
@@ -267,16 +275,27 @@ func TestPlanFaults(t *testing.T) {
 func TestScriptOnRealBusybox(t *testing.T) {
 	busybox := testtool.Need(t, "busybox", "apt-get install busybox-static")
 	image := noise(23*mib+4097, 4*mib, func(i int) bool { return i != 2 })
+	changed := append(bytes.Clone(image), make([]byte, 9*mib)...)
+	changed[13*mib+5]++
 	for _, tc := range []struct {
-		name string
-		disk []byte
+		name   string
+		disk   []byte
+		config extents.Config
 	}{
-		{"blank", make([]byte, 32*mib)},
-		{"dirty", bytes.Repeat([]byte{0xff}, 32*mib)},
-		{"identical", append(bytes.Clone(image), make([]byte, 9*mib)...)},
+		{"blank", make([]byte, 32*mib), extents.Config{}},
+		{"dirty", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{}},
+		{"identical", append(bytes.Clone(image), make([]byte, 9*mib)...), extents.Config{}},
+		{"blank, by SHA-512", make([]byte, 32*mib), extents.Config{Digest: "sha512sum", NewHash: sha512.New}},
+		{"changed, by SHA-512", changed, extents.Config{Digest: "sha512sum", NewHash: sha512.New}},
+		{"changed, by MD5", changed, extents.Config{Digest: "md5sum", NewHash: md5.New}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p, err := extents.New(extents.Config{Chunks: chunksOf(image, 4*mib), Image: bytes.NewReader(image)})
+			tc.config.Chunks, tc.config.Image = chunksOf(image, 4*mib), bytes.NewReader(image)
+			digest := tc.config.Digest
+			if digest == "" {
+				digest = "sha256sum"
+			}
+			p, err := extents.New(tc.config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -288,7 +307,7 @@ func TestScriptOnRealBusybox(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", "writer", "reader", "reader2")
+			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", digest, "writer", "reader", "reader2")
 			cmd.Stdin = bytes.NewReader(extents.Script())
 			cmd.Env = []string{"PATH="}
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -307,7 +326,26 @@ func TestScriptOnRealBusybox(t *testing.T) {
 			if !bytes.Equal(got[len(image):], tc.disk[len(image):]) {
 				t.Error("something was written behind the image")
 			}
+			if s := p.Stats(); s.Proved != int64(len(image)) {
+				t.Errorf("%+v", s)
+			}
 			t.Logf("%+v", p.Stats())
 		})
+	}
+}
+
+// TestImageChanged: what is no longer the image that the digests are of is not
+// proved by a digest of what it became.
+func TestImageChanged(t *testing.T) {
+	image := noise(8*mib, mib, func(int) bool { return true })
+	chunks := chunksOf(image, mib)
+	image[3*mib+9]++
+	p, err := extents.New(extents.Config{Chunks: chunks, Image: bytes.NewReader(image), Digest: "sha512sum", NewHash: sha512.New})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &medium{disk: make([]byte, len(image)), image: image, newHash: sha512.New}
+	if err := m.run(t, p); !errors.Is(err, extents.ErrImage) || !strings.Contains(err.Error(), fmt.Sprint(3*mib)) {
+		t.Errorf("got %v, want ErrImage and where", err)
 	}
 }

@@ -1,8 +1,11 @@
 package extents
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"strings"
 )
@@ -27,7 +30,7 @@ func gather(given []Chunk, known bool) []chunk {
 	var chunks []chunk
 	for i := 0; i < len(given); {
 		n := together(given[i:])
-		c := chunk{Chunk: given[i], index: len(chunks)}
+		c := chunk{Chunk: given[i], given: given[i : i+n], index: len(chunks)}
 		c.Size = 0
 		for _, g := range given[i : i+n] {
 			c.ranges = join(c.ranges, Range{g.Offset, g.Size})
@@ -74,31 +77,56 @@ func join(ranges []Range, r Range) []Range {
 	return append(ranges, r)
 }
 
-// sum returns the digest that a chunk is to have, in hex.
-func (p *Plan) sum(c *chunk) (sum string, err error) {
-	if c.sum == "" {
-		c.sum, err = p.sumOfRanges(c.ranges)
-	}
-	return c.sum, err
-}
-
-// sumOfRanges digests ranges of the image.
-func (p *Plan) sumOfRanges(ranges []Range) (string, error) {
-	h := p.cfg.NewHash()
-	for _, r := range ranges {
-		n, err := io.Copy(h, io.NewSectionReader(p.cfg.Image, r.Offset, r.Length))
-		if err == nil && n < r.Length {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return "", fmt.Errorf("read the image at %d: %w", r.Offset+n, err)
+// sumOf digests chunks of the image, one after the other. It takes no lock. What it
+// reads is compared with the chunks' SHA-256: otherwise an image that changed since
+// would be sent, and proved by a digest of what it changed into.
+func (p *Plan) sumOf(chunks []*chunk) (string, error) {
+	h, known := p.cfg.NewHash(), sha256.New()
+	var buf []byte
+	for _, c := range chunks {
+		for _, g := range c.given {
+			if g.Zero {
+				io.CopyN(h, zeros{}, g.Size)
+				continue
+			}
+			if buf == nil {
+				buf = make([]byte, 256<<10)
+			}
+			known.Reset()
+			n, err := io.CopyBuffer(both{h, known}, io.NewSectionReader(p.cfg.Image, g.Offset, g.Size), buf)
+			if err == nil && n < g.Size {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
+				return "", fmt.Errorf("read the image at %d: %w", g.Offset+n, err)
+			}
+			if sum := known.Sum(nil); !bytes.Equal(sum, g.SHA256[:]) {
+				return "", fmt.Errorf("%w: SHA-256 of %d bytes at offset %d was %x and is %x", ErrImage, g.Size, g.Offset, g.SHA256, sum)
+			}
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// sumOf returns the digest of some bytes.
-func (p *Plan) sumOf(b []byte) string {
+// zeros reads as zeros without end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}
+
+// both writes to two digests. Unlike [io.MultiWriter] it has no way to fail, and
+// unlike them no ReadFrom, so that the buffer is used.
+type both [2]hash.Hash
+
+func (b both) Write(p []byte) (int, error) {
+	b[0].Write(p)
+	return b[1].Write(p)
+}
+
+// sumOfBytes returns the digest of some bytes.
+func (p *Plan) sumOfBytes(b []byte) string {
 	h := p.cfg.NewHash()
 	h.Write(b)
 	return hex.EncodeToString(h.Sum(nil))

@@ -12,7 +12,7 @@ type Verb string
 
 // The verbs of a [Task].
 const (
-	Hash  Verb = "hash"  // print the SHA-256 of each unit
+	Hash  Verb = "hash"  // print the digest of each unit
 	Write Verb = "write" // fetch the bytes of the only unit and write them
 	Zero  Verb = "zero"  // write zeros to the only unit
 	Wait  Verb = "wait"  // sleep for Argument seconds and ask again
@@ -58,11 +58,11 @@ func (t *Task) add(c *chunk) {
 
 // worker is one loop of the board's script.
 type worker struct {
-	task   *Task      // handed out, not reported yet
-	chunks []*chunk   // of a write
-	units  [][]*chunk // of a Hash
-	probes []probe    // or these
-	since  time.Time  // the task was handed out
+	task   *Task     // handed out, not reported yet
+	chunks []*chunk  // of a write
+	units  []unit    // of a Hash
+	probes []probe   // or these
+	since  time.Time // the task was handed out
 }
 
 // patience is how long Ask waits for something to do before it sends the worker
@@ -193,8 +193,8 @@ func (p *Plan) assignRead(w *worker) {
 		next = checking
 	}
 	for _, u := range w.units {
-		t.Units = append(t.Units, rangesOf(u))
-		for _, c := range u {
+		t.Units = append(t.Units, u.ranges())
+		for _, c := range u.chunks {
 			t.Argument += c.Size
 			p.set(c, next)
 		}

@@ -1,12 +1,43 @@
 package extents
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // A unit is what is digested at once. The smallest is a chunk; several together save
 // the board processes, and cost it a second reading when one of them is wrong.
 
 // maxUnit bounds a unit.
 const maxUnit = 16 << 20
+
+type unit struct {
+	chunks []*chunk
+	// want returns the digest that the device is to have there. It takes no lock,
+	// and works but once.
+	want func() (string, error)
+}
+
+func (p *Plan) unit(chunks []*chunk) unit {
+	if sum := chunks[0].sum; len(chunks) == 1 && sum != "" {
+		return unit{chunks, func() (string, error) { return sum, nil }}
+	}
+	return unit{chunks, sync.OnceValues(func() (string, error) { return p.sumOf(chunks) })}
+}
+
+// foresee computes what a task that was handed out is to find, while the board
+// is busy with it.
+func (p *Plan) foresee(name string, id int64) {
+	p.mu.Lock()
+	var units []unit
+	if w := p.workers[name]; w != nil && w.task != nil && w.task.ID == id {
+		units = w.units
+	}
+	p.mu.Unlock()
+	for _, u := range units {
+		u.want() // an error is that of whoever needs the digest
+	}
+}
 
 // Measurement is what was learnt about the board.
 type Measurement struct {
@@ -42,26 +73,27 @@ func (p *Plan) measured() (m Measurement) {
 // units puts chunks that are read for the same reason together. Chunks are compared
 // one by one as soon as one was found to differ, and read back one by one as soon as
 // one was wrong: then more of them may be.
-func (p *Plan) units(chunks []*chunk) [][]*chunk {
+func (p *Plan) units(chunks []*chunk) []unit {
 	limit := p.measured().Unit
 	if s := chunks[0].state; s == unknown && p.differed || s == written && p.doubt {
 		limit = 0
 	}
-	var units [][]*chunk
-	var bytes int64
-	for _, c := range chunks {
-		if bytes += c.Size; len(units) > 0 && bytes <= limit {
-			units[len(units)-1] = append(units[len(units)-1], c)
-			continue
+	var units []unit
+	for begin := 0; begin < len(chunks); {
+		end, bytes := begin+1, chunks[begin].Size
+		for end < len(chunks) && bytes+chunks[end].Size <= limit {
+			bytes += chunks[end].Size
+			end++
 		}
-		units, bytes = append(units, []*chunk{c}), c.Size
+		units = append(units, p.unit(chunks[begin:end]))
+		begin = end
 	}
 	return units
 }
 
-// rangesOf is where the chunks of a unit lie.
-func rangesOf(unit []*chunk) (ranges []Range) {
-	for _, c := range unit {
+// ranges is where the chunks of a unit lie.
+func (u unit) ranges() (ranges []Range) {
+	for _, c := range u.chunks {
 		for _, r := range c.ranges {
 			ranges = join(ranges, r)
 		}
@@ -70,31 +102,34 @@ func rangesOf(unit []*chunk) (ranges []Range) {
 }
 
 // hashedUnit takes the digest of a unit.
-func (p *Plan) hashedUnit(unit []*chunk, status int, digest string) {
-	if len(unit) == 1 {
-		p.hashed(unit[0], status, digest)
-		return
+func (p *Plan) hashedUnit(u unit, status int, digest string) {
+	want := ""
+	if status == 0 {
+		var err error
+		if want, err = u.want(); err != nil {
+			p.finish(err)
+			return
+		}
 	}
-	want, err := p.sumOfRanges(rangesOf(unit))
-	if err != nil {
-		p.finish(err)
+	if len(u.chunks) == 1 {
+		p.hashed(u.chunks[0], status, digest, want)
 		return
 	}
 	back, wrong := unknown, &p.differed
-	if unit[0].state == checking {
+	if u.chunks[0].state == checking {
 		back, wrong = written, &p.doubt
 	}
 	switch {
 	case status == interrupted:
 	case status == 0 && digest == want:
-		for _, c := range unit {
+		for _, c := range u.chunks {
 			p.right(c)
 		}
 		return
 	default: // which of them is found out one by one
 		*wrong = true
 	}
-	for _, c := range unit {
+	for _, c := range u.chunks {
 		p.set(c, back)
 	}
 }

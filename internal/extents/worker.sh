@@ -69,18 +69,20 @@ each_range() {
 	$1 "${ranges%:*}" "${ranges#*:}" ""
 }
 
-# read_range prints $2 bytes of the device from offset $1. What is no whole number
-# of blocks is read up to the next and cut; what head leaves is drained, or dd
-# would end by a broken pipe. Where the device does not take direct I/O at an odd
-# offset, busybox's dd goes on without it, and without a word.
+# read_range prints $2 bytes of the device from offset $1, and where $3 is empty ends
+# the subshell that it must be in, which saves a process. What is no whole number of
+# blocks is read up to the next and cut; what head leaves is drained, or dd would end
+# by a broken pipe. Where the device does not take direct I/O at an odd offset,
+# busybox's dd goes on without it, and without a word.
 read_range() {
 	[ $(($1 % 4096)) -eq 0 ] || $drop_odd
 	block_at "$1"
+	become=
+	[ -n "$3" ] || become=exec
 	if [ $block -eq $mib ] && [ $(($2 % mib)) -eq 0 ]; then
-		# Smaller blocks: the digest of one is computed while the next is read.
-		dd if="$device" bs=262144 skip=$(($1 / 262144)) count=$(($2 / 262144)) $in_flags 2>/dev/null
+		$become dd if="$device" bs=$mib skip=$(($1 / mib)) count=$(($2 / mib)) $in_flags 2>/dev/null
 	elif [ -n "$in_bytes" ] && [ $(($2 % 4096)) -eq 0 ]; then
-		dd if="$device" bs=262144 $in_bytes skip="$1" count="$2" $in_flags 2>/dev/null
+		$become dd if="$device" bs=$mib $in_bytes skip="$1" count="$2" $in_flags 2>/dev/null
 	elif [ -n "$in_bytes" ]; then
 		dd if="$device" bs=$mib $in_bytes skip="$1" count=$((($2 + 4095) / 4096 * 4096)) $in_flags 2>/dev/null |
 			{ head -c "$2" && cat >/dev/null; }
@@ -92,14 +94,13 @@ read_range() {
 	fi
 }
 
-# hash_units prints the digest of each unit in $1, which commas separate, with a
-# comma behind it.
+# hash_units prints what $digest says of each unit in $1, which commas separate, and a
+# comma where all of the unit could be read.
 hash_units() {
 	units=$1,
 	while [ -n "$units" ]; do
 		unit=${units%%,*} units=${units#*,}
-		sum=$(each_range read_range "$unit" | $digest) || return
-		printf '%s,' "${sum%% *}"
+		each_range read_range "$unit" | $digest && echo , || return
 	done
 }
 
@@ -142,8 +143,15 @@ worker() {
 		said=
 		case $3 in
 		hash)
-			said=$($drop && hash_units "$5")
+			lines=$($drop && hash_units "$5")
 			status=$?
+			for word in $lines; do
+				case $word in
+				-) ;; # the name that goes with a digest of standard input
+				,) said=$said$sum, ;;
+				*) sum=$word ;;
+				esac
+			done
 			;;
 		write)
 			said=$(fetch "$url/data?task=$2" 900 | each_range write_range "$5")
