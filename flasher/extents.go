@@ -120,7 +120,11 @@ func (w *writer) runExtents(ctx context.Context) error {
 	if input == "" {
 		input = "drop"
 	}
-	args := []string{device, w.servers.url(extentsName), input, w.outputFlags(), w.digest.program, "writer", "reader", "reader2"}
+	scratch := ""
+	if w.tools.Memory >= 4*p.LargestUnit() { // two readers, and as much for what else runs
+		scratch = "/tmp"
+	}
+	args := []string{device, w.servers.url(extentsName), input, w.outputFlags(), w.digest.program, scratch, "writer", "reader", "reader2"}
 	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, args...)
 	stop()
 	s := p.Stats()

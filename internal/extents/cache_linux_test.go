@@ -91,7 +91,7 @@ func TestProofPastThePageCache(t *testing.T) {
 			defer srv.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", device, srv.URL, "drop", "", "sha256sum", "writer", "reader")
+			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", device, srv.URL, "drop", "", "sha256sum", "", "writer", "reader")
 			cmd.Stdin, cmd.Env = bytes.NewReader(extents.Script()), []string{"PATH="}
 			out, err := cmd.CombinedOutput()
 			if (err == nil) != (tc.err == nil) || !errors.Is(p.Err(), tc.err) {

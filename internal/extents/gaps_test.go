@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,14 +65,27 @@ func scriptLeavesGaps(t *testing.T, busybox string, image []byte, chunks []exten
 		copy(want[c.Offset:], image[c.Offset:c.Offset+c.Size])
 		total += c.Size
 	}
+	blocks := [2]string{"iflag=skip_bytes,count_bytes oflag=seek_bytes", "iflag=unknown"}
 	for _, tc := range []struct {
-		name   string
-		script []byte
+		name    string
+		replace [2]string // in the script
+		scratch string
 	}{
-		{"bytes", extents.Script()},
-		{"blocks", bytes.Replace(extents.Script(), []byte("iflag=skip_bytes,count_bytes oflag=seek_bytes"), []byte("iflag=unknown"), 1)},
+		{name: "bytes"},
+		{name: "blocks", replace: blocks},
+		{name: "bytes, by a file in memory", scratch: memoryDir(t)},
+		{name: "blocks, by a file in memory", replace: blocks, scratch: memoryDir(t)},
+		{name: "no room in memory", replace: [2]string{`>"$file"`, ">/dev/full"}, scratch: memoryDir(t)},
+		{name: "a directory that is not in memory", scratch: "/proc/sys"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			script := string(extents.Script())
+			if tc.replace[0] != "" {
+				if !strings.Contains(script, tc.replace[0]) {
+					t.Fatalf("no %q in the script", tc.replace[0])
+				}
+				script = strings.Replace(script, tc.replace[0], tc.replace[1], 1)
+			}
 			disk := filepath.Join(t.TempDir(), "disk")
 			if err := os.WriteFile(disk, before, 0o600); err != nil {
 				t.Fatal(err)
@@ -85,11 +99,14 @@ func scriptLeavesGaps(t *testing.T, busybox string, image []byte, chunks []exten
 				defer srv.Close()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", "reader", "writer")
-				cmd.Stdin = bytes.NewReader(tc.script)
+				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", tc.scratch, "reader", "writer")
+				cmd.Stdin = strings.NewReader(script)
 				cmd.Env = []string{"PATH="}
 				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("script: %v\n%s", err, out)
+				}
+				if left, err := os.ReadDir(tc.scratch); tc.scratch != "/proc/sys" && tc.scratch != "" && (err != nil || len(left) > 0) {
+					t.Errorf("left in memory: %v, %v", left, err)
 				}
 				if s := p.Stats(); p.Err() != nil || s.Total != total || s.Proved != total || s.Written != written {
 					t.Errorf("%+v, %v; want %d written and %d proved", s, p.Err(), written, total)
@@ -100,6 +117,20 @@ func scriptLeavesGaps(t *testing.T, busybox string, image []byte, chunks []exten
 			}
 		})
 	}
+}
+
+// memoryDir returns a directory in memory, with what a killed script left there.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "dutflash-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Mkdir(filepath.Join(dir, "extents.abcdef"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func TestNewRefuses(t *testing.T) {

@@ -33,7 +33,7 @@ func BenchmarkManyPieces(b *testing.B) {
 		if err := os.WriteFile(disk, make([]byte, len(image)), 0o600); err != nil {
 			b.Fatal(err)
 		}
-		cmd := exec.CommandContext(b.Context(), busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", "reader", "writer")
+		cmd := exec.CommandContext(b.Context(), busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", "", "reader", "writer")
 		cmd.Stdin, cmd.Env = bytes.NewReader(extents.Script()), []string{"PATH="}
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.Fatalf("script: %v\n%s", err, out)

@@ -307,7 +307,7 @@ func TestScriptOnRealBusybox(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", digest, "writer", "reader", "reader2")
+			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", digest, "", "writer", "reader", "reader2")
 			cmd.Stdin = bytes.NewReader(extents.Script())
 			cmd.Env = []string{"PATH="}
 			if out, err := cmd.CombinedOutput(); err != nil {

@@ -39,6 +39,15 @@ func (p *Plan) foresee(name string, id int64) {
 	}
 }
 
+// LargestUnit returns the most bytes that are digested at once.
+func (p *Plan) LargestUnit() int64 {
+	most := int64(maxUnit)
+	for i := range p.chunks {
+		most = max(most, p.chunks[i].Size)
+	}
+	return most
+}
+
 // Measurement is what was learnt about the board.
 type Measurement struct {
 	// DigestCost is what one digest costs apart from its bytes: the processes
