@@ -114,12 +114,15 @@ read_range() {
 # hash_units prints what $digest says of each unit in $1, which commas separate, and a
 # comma where all of the unit could be read. $2 is the worker.
 hash_units() {
-	units=$1, file=${dir:+$dir/$2}
+	units=$1, file=
+	[ ! -d "$dir" ] || file=$dir/$2
 	while [ -n "$units" ]; do
 		unit=${units%%,*} units=${units#*,}
 		if [ -n "$file" ]; then
 			(each_range read_range "$unit") >"$file" && $digest <"$file" && echo , && continue
-			file= # there may be no room for it
+			# There may be no room for it: that is tried once, by one of the workers.
+			file=
+			rm -rf "$dir"
 		fi
 		each_range read_range "$unit" | $digest && echo , || return
 	done
