@@ -127,7 +127,7 @@ func memoryDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Mkdir(filepath.Join(dir, "extents.abcdef"), 0o700); err != nil {
+	if err := os.Mkdir(filepath.Join(dir, "dutflash-extents.abcdef"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return dir

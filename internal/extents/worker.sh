@@ -33,8 +33,8 @@ if [ -n "$scratch" ]; then
 	done </proc/mounts
 	case $kind in
 	rootfs | ramfs | tmpfs)
-		rm -rf "$scratch"/extents.*
-		dir=$(mktemp -d "$scratch/extents.XXXXXX" 2>/dev/null) && trap 'rm -rf "$dir"' EXIT
+		rm -rf "$scratch"/dutflash-extents.*
+		dir=$(mktemp -d "$scratch/dutflash-extents.XXXXXX" 2>/dev/null) && trap 'rm -rf "$dir"' EXIT
 		;;
 	esac
 fi
