@@ -24,7 +24,8 @@ type Settings struct {
 
 // Decode decodes the settings into the struct that into points to, by its yaml
 // tags. Environment variables are put in, but not in an exporter file. Unknown keys
-// and values that do not fit are errors with line and column.
+// and values that do not fit are errors with line and column. A number or time
+// may have a tag as well that bounds it, such as in:"1..255" or in:"0s..".
 func (s Settings) Decode(into any) error {
 	if s.literal {
 		return fields.DecodeLiteral(s.node, s.path, into)

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/dutflash/dutflash/flasher/config"
+	"github.com/dutflash/dutflash/power"
 )
 
 // TestNumbers: a number that is out of range is told with its own line and column.
@@ -119,5 +120,42 @@ func TestNumbersHaveRanges(t *testing.T) {
 	}
 	if count < 30 {
 		t.Errorf("%d numbers were found, there are more", count)
+	}
+}
+
+// TestTagOfThirdParties: the tag of a driver that is not ours bounds its numbers, a tag
+// that means something else is left alone, and a mistake in one is an error.
+func TestTagOfThirdParties(t *testing.T) {
+	decode := func(into any) error {
+		const text = "boards:\n  a:\n    flasher_bundle: x\n    serial: tcp://rack:1\n    power:\n      type: mine\n      value: 7\n"
+		_, err := config.Parse([]byte(text), config.WithPower("mine", func(s config.Settings) (power.Controller, error) {
+			return &mySwitch{}, s.Decode(into)
+		}))
+		return err
+	}
+	for _, tc := range []struct {
+		into any
+		says string // "" is no error
+	}{
+		{&struct {
+			Value string `yaml:"value" in:"query"`
+		}{}, ""},
+		{&struct {
+			Value uint8 `yaml:"value" in:"1..8"`
+		}{}, ""},
+		{&struct {
+			Value uint8 `yaml:"value" in:"8..9"`
+		}{}, "7 is not from 8 to 9"},
+		{&struct {
+			Value string `yaml:"value" in:"1..8"`
+		}{}, `tag in:"1..8" is no range of string`},
+		{&struct {
+			Value int `yaml:"value" in:"one..8"`
+		}{}, `tag in:"one..8" is no range of int`},
+	} {
+		err := decode(tc.into)
+		if (err == nil) != (tc.says == "") || err != nil && (!strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "7:14:")) {
+			t.Errorf("%T: got %v, want %q", tc.into, err, tc.says)
+		}
 	}
 }

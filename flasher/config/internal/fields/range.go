@@ -1,7 +1,9 @@
 package fields
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"strings"
@@ -11,9 +13,10 @@ import (
 )
 
 // inRange checks a number, a time, or each of a list of numbers, against the tag
-// in:"LOW..HIGH" of its field, of which one end may be missing.
+// in:"LOW..HIGH" of its field, of which one end may be missing. A tag without the dots is somebody else's.
 func (d decoder) inRange(n *yaml.Node, path, tag string, v reflect.Value) []error {
-	if tag == "" {
+	low, high, ours := strings.Cut(tag, "..")
+	if !ours {
 		return nil
 	}
 	if n.Kind == yaml.AliasNode {
@@ -30,9 +33,13 @@ func (d decoder) inRange(n *yaml.Node, path, tag string, v reflect.Value) []erro
 		}
 		return errs
 	}
-	low, high, _ := strings.Cut(tag, "..")
-	got := amount(v)
-	if (low == "" || got >= bound(v, low)) && (high == "" || got <= bound(v, high)) { // what is no number is in no range
+	got, ok := amount(v)
+	least, lowErr := bound(v, low, math.Inf(-1))
+	most, highErr := bound(v, high, math.Inf(1))
+	if err := errors.Join(lowErr, highErr); !ok || err != nil { // a mistake of the program
+		return []error{At(n, path, fmt.Errorf("the driver's tag in:%q is no range of %s", tag, v.Type()))}
+	}
+	if got >= least && got <= most { // what is no number is in no range
 		return nil
 	}
 	what := fmt.Sprint(v.Interface())
@@ -45,28 +52,28 @@ func (d decoder) inRange(n *yaml.Node, path, tag string, v reflect.Value) []erro
 	return []error{At(n, path, fmt.Errorf("%s is not from %s to %s", what, low, high))}
 }
 
-// amount is a number, or a time in nanoseconds.
-func amount(v reflect.Value) float64 {
-	if v.CanFloat() {
-		return v.Float()
+// amount is a number, or a time in nanoseconds; ok is false for what is neither.
+func amount(v reflect.Value) (n float64, ok bool) {
+	switch {
+	case v.CanFloat():
+		return v.Float(), true
+	case v.CanInt():
+		return float64(v.Int()), true
+	case v.CanUint():
+		return float64(v.Uint()), true
 	}
-	return float64(v.Int())
+	return 0, false
 }
 
-// bound reads an end of a range for a field of v's type. One that cannot be read is a
-// mistake of the program.
-func bound(v reflect.Value, text string) float64 {
-	var b float64
-	var err error
+// bound reads an end of a range for a field of v's type; none is what an empty one
+// stands for.
+func bound(v reflect.Value, text string, none float64) (float64, error) {
+	if text == "" {
+		return none, nil
+	}
 	if v.Type() == reflect.TypeFor[time.Duration]() {
-		var t time.Duration
-		t, err = time.ParseDuration(text)
-		b = float64(t)
-	} else {
-		b, err = strconv.ParseFloat(text, 64)
+		t, err := time.ParseDuration(text)
+		return float64(t), err
 	}
-	if err != nil {
-		panic(fmt.Sprintf("tag in: %v", err))
-	}
-	return b
+	return strconv.ParseFloat(text, 64)
 }
