@@ -81,7 +81,7 @@ func TestDiskErrorsOfStream(t *testing.T) {
 		tries  int
 	}{
 		{"write", flashertest.Faults{WriteErrorAt: 3 * mib}, "refuses to be written", 2},
-		{"read", flashertest.Faults{ReadErrorAt: 3 * mib}, "input/output error on the board", 1},
+		{"read", flashertest.Faults{ReadErrorAt: 3 * mib}, "the device cannot be read: 4194304 bytes at offset 0, twice", 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newSimulated(t, flashertest.WithFaults(tc.faults), flashertest.WithDisk(8*mib, nil))
@@ -108,11 +108,10 @@ func TestDumpEnds(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var out bytes.Buffer
-		res, err := s.flasher(t, flasher.WithProgress(func(ev flasher.Event) {
-			if ev.Step == flasher.StepDump && ev.Done > 0 {
-				cancel()
-			}
-		})).Dump(ctx, "", &out)
+		res, err := s.flasher(t).Dump(ctx, "", writerFunc(func(b []byte) (int, error) {
+			cancel() // at the first piece
+			return out.Write(b)
+		}))
 		var typed *flasher.Error
 		if !errors.As(err, &typed) || !errors.Is(err, context.Canceled) || typed.Step != flasher.StepDump || typed.Op != "dump" {
 			t.Errorf("got %v, want a *flasher.Error that wraps context.Canceled", err)
@@ -133,6 +132,11 @@ func TestDumpEnds(t *testing.T) {
 		t.Error("the disk was written to")
 	}
 }
+
+// writerFunc is a function as an [io.Writer].
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 var errFull = errors.New("no space left")
 
