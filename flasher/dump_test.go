@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/dutflash/dutflash/internal/testtool"
+	"github.com/dutflash/dutflash/internal/workers"
 	"github.com/dutflash/dutflash/transport/httpd"
 )
 
@@ -47,7 +48,7 @@ func dumpServer(t *testing.T, plan *dumpPlan, via string, spoil func(io.Reader) 
 	served := make(chan struct{})
 	go func() { defer close(served); server.Serve(l) }()
 	t.Cleanup(func() { server.Close(); <-served })
-	server.Handle("dump/task", plan.handler())
+	server.Handle("dump/task", workers.Handler(dumpHost{plan}))
 	for _, name := range dumpWorkers {
 		server.Upload("dump/"+name, 2*plan.piece, func(_ context.Context, body io.Reader) error {
 			if via == ViaWget {
@@ -131,7 +132,7 @@ func TestDumpScriptOnRealBusybox(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			script, err := scripts.ReadFile("scripts/dump.sh")
+			script, err := dumpScript()
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"strconv"
+
+	"github.com/dutflash/dutflash/internal/workers"
 )
 
 // dumpName is the directory of a dump on the HTTP server; its workers send to
@@ -52,10 +52,16 @@ func (d *dump) transfer(ctx context.Context) error {
 	return nil
 }
 
+// dumpScript is what the board runs.
+func dumpScript() ([]byte, error) {
+	own, err := scripts.ReadFile("scripts/dump.sh")
+	return workers.Script(string(own)), err
+}
+
 // overNetwork has the board's script send the pieces by HTTP.
 func (d *dump) overNetwork(ctx context.Context) error {
 	server := d.servers.http
-	server.Handle(dumpName+"/task", d.plan.handler())
+	server.Handle(dumpName+"/task", workers.Handler(dumpHost{d.plan}))
 	for _, name := range dumpWorkers {
 		server.Upload(dumpName+"/"+name, 2*d.plan.piece, func(_ context.Context, body io.Reader) error {
 			if d.via == ViaWget {
@@ -68,10 +74,11 @@ func (d *dump) overNetwork(ctx context.Context) error {
 			return err
 		})
 	}
-	script, err := d.servers.script("dump.sh")
+	text, err := dumpScript()
 	if err != nil {
 		return err
 	}
+	script := d.servers.text("dump.sh", text)
 	host, port, err := net.SplitHostPort(d.servers.address())
 	if err != nil {
 		return err
@@ -132,26 +139,15 @@ func (d *dump) save(ctx context.Context) {
 	}
 }
 
-// handler answers the board's workers.
-func (p *dumpPlan) handler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		name := q.Get("worker")
-		if name == "" {
-			http.Error(w, "no worker is named", http.StatusBadRequest)
-			return
-		}
-		if q.Has("task") {
-			id, err1 := strconv.ParseInt(q.Get("task"), 10, 64)
-			status, err2 := strconv.Atoi(q.Get("status"))
-			if err := errors.Join(err1, err2); err != nil {
-				http.Error(w, err.Error(), http.StatusBadRequest)
-				return
-			}
-			p.report(name, id, status, q.Get("sum"))
-		}
-		fmt.Fprintln(w, p.ask(r.Context(), name))
-	})
+// dumpHost is a plan as its workers see it.
+type dumpHost struct{ p *dumpPlan }
+
+func (h dumpHost) Report(name string, id int64, status int, sum string) {
+	h.p.report(name, id, status, sum)
+}
+
+func (h dumpHost) Next(ctx context.Context, name string) (string, func()) {
+	return h.p.ask(ctx, name).String(), nil
 }
 
 // result returns what ended the plan early.

@@ -17,6 +17,11 @@ func (s *servers) script(name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("script %s: %w", name, err)
 	}
+	return s.text(name, text), nil
+}
+
+// text puts a file on the HTTP server and returns its URL for the board.
+func (s *servers) text(name string, text []byte) string {
 	s.http.File(name, bytes.NewReader(text), int64(len(text)))
-	return s.url(name), nil
+	return s.url(name)
 }

@@ -12,28 +12,6 @@ if [ -z "$in_flags" ]; then # what is not on the medium yet goes there
 fi
 dir=$(mktemp -d) || exit
 trap 'rm -rf "$dir"' EXIT
-limit=
-command -v timeout >/dev/null && limit="timeout"
-
-# fetch prints a URL, within $2 seconds.
-fetch() {
-	if command -v curl >/dev/null; then
-		curl -fsS --connect-timeout 10 --max-time "$2" "$1"
-	else
-		${limit:+$limit $2} wget -q -O - "$1"
-	fi
-}
-
-# ask reports how the last task of a worker ended and gets its next one; the same
-# one again where an answer got lost.
-ask() {
-	tries=0
-	while ! fetch "$url/task?worker=$1&$2" 60; do
-		tries=$((tries + 1))
-		[ $tries -lt 20 ] || return 1
-		sleep 1
-	done
-}
 
 # pack compresses file $2 into $2.packed.
 pack() {
@@ -102,14 +80,3 @@ worker() {
 	done
 	return 1
 }
-
-failed=0
-workers=
-for name; do
-	worker "$name" &
-	workers="$workers $!"
-done
-for pid in $workers; do
-	wait "$pid" || failed=$?
-done
-exit $failed

@@ -1,25 +1,27 @@
 package extents
 
 import (
-	"bytes"
+	"context"
 	_ "embed" // the board's script
-	"errors"
 	"io"
 	"net/http"
 	"strconv"
+
+	"github.com/dutflash/dutflash/internal/workers"
 )
 
 // script is what the board runs.
 //
 //go:embed worker.sh
-var script []byte
+var script string
 
-// Script returns the script for the board. Its arguments are the device, the
-// URL of [Plan.Handler] without a trailing slash, dd flags for reading and for
-// writing ("" for none), the program that digests, and the names of the workers to
-// run side by side. "drop" in place of the flags for reading has it drop the page
-// cache before it reads, for a dd without direct I/O.
-func Script() []byte { return bytes.Clone(script) }
+// Script returns the script for the board, which is run once for each phase. Its
+// arguments are the device, the URL of [Plan.Handler] without a trailing slash, dd
+// flags for reading and for writing ("" for none), the program that digests, a directory
+// for what is to be digested, which is used where it is in memory ("" for none), and the
+// names of the workers to run side by side. "drop" in place of the flags for reading has
+// it drop the page cache before it reads, for a dd without direct I/O.
+func Script() []byte { return workers.Script(script) }
 
 // Handler serves a plan under task and data; see [Plan.TaskHandler] and
 // [Plan.DataHandler].
@@ -30,33 +32,20 @@ func (p *Plan) Handler() http.Handler {
 	return mux
 }
 
-// TaskHandler answers a worker: GET with the query parameters worker, and task,
-// status and sum for the report on its last task. The answer is the line of the
+// TaskHandler answers a worker; see [workers.Handler]. The answer is the line of its
 // next [Task].
-func (p *Plan) TaskHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		name := q.Get("worker")
-		if name == "" {
-			http.Error(w, "no worker is named", http.StatusBadRequest)
-			return
-		}
-		if q.Has("task") {
-			id, idErr := strconv.ParseInt(q.Get("task"), 10, 64)
-			status, statusErr := strconv.Atoi(q.Get("status"))
-			if err := errors.Join(idErr, statusErr); err != nil {
-				http.Error(w, err.Error(), http.StatusBadRequest)
-				return
-			}
-			p.Report(name, id, status, q.Get("sum"))
-		}
-		task := p.Ask(r.Context(), name)
-		answer := task.String() + "\n"
-		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-		io.WriteString(w, answer)
-		http.NewResponseController(w).Flush() // the board begins with it
-		p.foresee(name, task.ID)
-	})
+func (p *Plan) TaskHandler() http.Handler { return workers.Handler(host{p}) }
+
+// host is a plan as its workers see it.
+type host struct{ p *Plan }
+
+func (h host) Report(name string, id int64, status int, sums string) {
+	h.p.Report(name, id, status, sums)
+}
+
+func (h host) Next(ctx context.Context, name string) (string, func()) {
+	task := h.p.Ask(ctx, name)
+	return task.String(), func() { h.p.foresee(name, task.ID) }
 }
 
 // DataHandler serves the bytes of a write task: GET with the query parameter
