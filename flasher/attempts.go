@@ -138,6 +138,9 @@ func retryable(err error) bool {
 	case StepConsole, StepPower, StepBootloader, StepNetwork, StepLoad, StepBoot, StepLogin, StepShell, StepWrite, StepSync, StepDump:
 		return true
 	case StepTarget, StepPreflash, StepVerify, StepTable:
+		if errors.Is(err, errUnfinished) {
+			return true // what is written is not written again
+		}
 		// A command that ran and failed will fail again; a board that was
 		// lost meanwhile may not.
 		var command *busybox.CommandError

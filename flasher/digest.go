@@ -67,7 +67,7 @@ const (
 // how many blocks of 256 KiB and how many hundredths of a second. What is over too
 // soon for that clock is done again with more.
 const timeDigests = `(clock() { read -r up rest </proc/uptime && up=${up%%%%.*}${up#*.} && up=${up#0}; }
-n=12; set -- %s
+n=6; set -- %s
 while clock; do
 begun=$up
 for round in 1 2; do
@@ -76,8 +76,8 @@ a=$up && dd if=/dev/zero bs=262144 count=$n 2>/dev/null | $d >/dev/null && clock
 echo "$d $n $((up-a))"
 done
 done
-[ $((up-begun)) -lt 12 ] && [ $n -lt 48 ] || break
-n=$((n*4))
+[ $((up-begun)) -lt 12 ] && [ $n -lt 54 ] || break
+n=$((n*3))
 done)`
 
 // quickestDigest changes the digest to a strong one that this board computes clearly

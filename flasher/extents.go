@@ -1,7 +1,6 @@
 package flasher
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,28 +24,39 @@ func (w *writer) missingForExtents() error {
 	return nil
 }
 
-// plan makes the extent plan from the prepared image.
-func (w *writer) plan() (*extents.Plan, error) {
-	cfg := extents.Config{Image: w.image, WriteAll: w.f.cfg.writeAll}
-	if w.f.cfg.verify == VerifyNone {
+// plan makes the extent plan from the prepared image; written says that another method
+// wrote all of it.
+func (w *writer) plan(written bool) (*extents.Plan, error) {
+	cfg := extents.Config{Image: w.image, WriteAll: w.f.cfg.writeAll, Written: written}
+	switch w.f.cfg.verify {
+	case VerifyWritten:
+		cfg.Verify = extents.VerifyWritten
+	case VerifyNone:
 		cfg.Verify = extents.VerifyNone
 	}
 	if w.digest.program != digests[0].program {
 		cfg.Digest, cfg.NewHash = w.digest.program, w.digest.new
 	}
+	mapped := w.image.Mapped()
+	if written {
+		mapped = nil
+	}
 	var err error
-	if cfg.Chunks, err = w.chunks(); err != nil {
+	if cfg.Chunks, err = w.chunks(mapped); err != nil {
 		return nil, err
 	}
 	return extents.New(cfg)
 }
 
-// putExtents is MethodExtents. Writing and reading back overlap; the step is
-// StepWrite until the last chunk is written, then StepVerify.
+// putExtents is MethodExtents: write what the device lacks, flush, read back.
 func (w *writer) putExtents(ctx context.Context) error {
 	t := &w.f.cfg.timeouts
-	if err := w.step(ctx, StepWrite, t.Write+t.Verify, func(ctx context.Context) error {
-		return w.orGone(ctx, w.runExtents(ctx))
+	var p *extents.Plan
+	if err := w.step(ctx, StepWrite, t.Write, func(ctx context.Context) (err error) {
+		if p, err = w.beginExtents(ctx, false); err != nil {
+			return w.orGone(ctx, err)
+		}
+		return w.orGone(ctx, w.runExtents(ctx, p, StepWrite))
 	}); err != nil {
 		return err
 	}
@@ -57,15 +67,15 @@ func (w *writer) putExtents(ctx context.Context) error {
 		w.res.Warnings = append(w.res.Warnings, "what was written was not read back")
 		return nil
 	}
-	if due := w.image.Size() - w.unmapped(); w.res.ProvedBytes != due {
-		return w.fail(ctx, StepVerify, 0, fmt.Errorf("%w: only %d of %d bytes were proved", ErrVerify, w.res.ProvedBytes, due))
-	}
-	if w.res.WrittenBytes > 0 {
-		if err := w.step(ctx, StepVerify, t.Command, func(ctx context.Context) error {
-			return w.orGone(ctx, w.recheck(ctx))
+	if p.ReadBack() {
+		if err := w.step(ctx, StepVerify, t.Verify, func(ctx context.Context) error {
+			return w.orGone(ctx, w.runExtents(ctx, p, StepVerify))
 		}); err != nil {
 			return err
 		}
+	}
+	if due := w.image.Size() - w.unmapped(); w.res.ProvedBytes != due {
+		return w.fail(ctx, StepVerify, 0, fmt.Errorf("%w: only %d of %d bytes were proved", ErrVerify, w.res.ProvedBytes, due))
 	}
 	if w.unmapped() > 0 {
 		w.res.ProofDigest = w.digest.program
@@ -76,67 +86,102 @@ func (w *writer) putExtents(ctx context.Context) error {
 	return nil
 }
 
-// runExtents runs the board's script until every chunk is right.
-func (w *writer) runExtents(ctx context.Context) error {
+// beginExtents makes the plan and serves it, with the script that carries it out.
+func (w *writer) beginExtents(ctx context.Context, written bool) (*extents.Plan, error) {
 	if err := w.quickestDigest(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	p, err := w.plan()
+	p, err := w.plan(written)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	w.servers.http.Handle(extentsName+"/task", p.TaskHandler())
+	w.servers.http.Handle(extentsName+"/data", p.DataHandler())
+	w.servers.text("extents.sh", extents.Script())
+	return p, nil
+}
+
+// errUnfinished: the board's script ended, or was ended, before its phase was over.
+var errUnfinished = errors.New("the script on the board ended too early")
+
+// runExtents runs the board's script for one phase: until all is written, or until
+// all is proved.
+func (w *writer) runExtents(ctx context.Context, p *extents.Plan, step Step) error {
 	device, err := w.hold(ctx, w.device)
 	if err != nil {
 		return err
 	}
-	w.servers.http.Handle(extentsName+"/task", p.TaskHandler())
-	w.servers.http.Handle(extentsName+"/data", p.DataHandler())
-	script := extents.Script()
-	w.servers.http.File("extents.sh", bytes.NewReader(script), int64(len(script)))
-
-	total := p.Stats().Total
-	writing := w.meter(StepWrite, w.device.Path, total)
-	checking := w.meter(StepVerify, w.device.Path, total)
-	say := w.reporter(p)
-	written := false
-	tell := func(s extents.Stats) {
-		say()
-		if !written {
-			writing.updateWire(s.Unchanged+s.Written, s.Sent)
-			written = s.Unchanged+s.Written == s.Total
-		}
-		if written && w.f.cfg.verify != VerifyNone {
-			checking.updateWire(s.Proved, s.Sent) // the writer is done, the reader may not be
-		}
-	}
+	tell := w.extentsMeter(p, step)
 	ctx, stop := w.watch(ctx, func() (any, bool) {
 		s := p.Stats()
 		tell(s)
 		return s, false
 	})
-	// While one reader waits for the device, the other computes a digest or
-	// starts its processes: also where there is only one processor.
 	input := w.inputFlags()
 	if input == "" {
 		input = "drop"
 	}
+	// While one reader waits for the device, the other computes a digest or
+	// starts its processes: also where there is only one processor.
+	readers := min(max(2, w.tools.CPUs), 4)
 	scratch := ""
-	if w.tools.Memory >= 4*p.LargestUnit() { // two readers, and as much for what else runs
+	if w.tools.Memory >= int64(readers+2)*p.LargestUnit() { // and as much as two for what else runs
 		scratch = "/tmp"
 	}
-	args := []string{device, w.servers.url(extentsName), input, w.outputFlags(), w.digest.program, scratch, "writer", "reader", "reader2"}
+	args := []string{device, w.servers.url(extentsName), input, w.outputFlags(), w.digest.program, scratch, "writer"}
+	for i := range readers {
+		args = append(args, fmt.Sprint("reader", i+1))
+	}
 	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, args...)
 	stop()
 	s := p.Stats()
 	tell(s)
 	w.res.UnchangedBytes, w.res.WrittenBytes, w.res.ZeroedBytes = s.Unchanged, s.Written, s.Zeroed
 	w.res.TransferredBytes, w.res.ProvedBytes = s.Sent, s.Proved
-	w.f.cfg.log.Info("Extents", "unchanged", s.Unchanged, "written", s.Written, "zeroed", s.Zeroed, "sent", s.Sent, "proved", s.Proved)
+	w.f.cfg.log.Info("Extents", "step", step, "unchanged", s.Unchanged, "written", s.Written, "zeroed", s.Zeroed, "sent", s.Sent, "proved", s.Proved)
 	select {
 	case <-p.Done():
 		return errors.Join(stallCause(ctx), planError(p.Err()), err)
 	default:
-		return errors.Join(stallCause(ctx), err, fmt.Errorf("the script on the board ended before the image was written: %d of %d bytes right", s.Proved, s.Total))
+	}
+	if err == nil && step == StepWrite && p.Written() {
+		return nil
+	}
+	return errors.Join(stallCause(ctx), err, fmt.Errorf("%w: %d of %d bytes written or found, %d proved", errUnfinished, s.Unchanged+s.Written, s.Total, s.Proved))
+}
+
+// checkExtents reads back, chunk by chunk, what another method wrote. What is wrong is
+// sent and written again.
+func (w *writer) checkExtents(ctx context.Context) error {
+	p, err := w.beginExtents(ctx, true)
+	if err != nil {
+		return err
+	}
+	p.ReadBack()
+	before := *w.res
+	err = w.runExtents(ctx, p, StepVerify)
+	w.res.UnchangedBytes, w.res.ZeroedBytes = before.UnchangedBytes, before.ZeroedBytes+w.res.ZeroedBytes
+	w.res.WrittenBytes += before.WrittenBytes
+	w.res.TransferredBytes += before.TransferredBytes
+	if err == nil {
+		w.proved()
+	}
+	return err
+}
+
+// extentsMeter returns a function that tells progress and the log how a phase goes.
+func (w *writer) extentsMeter(p *extents.Plan, step Step) func(extents.Stats) {
+	say := w.reporter(p)
+	begun := p.Stats()
+	m := w.meter(step, w.device.Path, begun.Total-begun.Proved)
+	return func(s extents.Stats) {
+		say()
+		if step == StepVerify {
+			m.updateWire(s.Proved-begun.Proved, s.Sent)
+		} else if p.Findings().Decided { // until then it is not known what is to be done
+			m.total = s.Total - s.Presumed
+			m.updateWire(min(s.Unchanged+s.Written, m.total), s.Sent)
+		}
 	}
 }
 
@@ -152,7 +197,7 @@ func (w *writer) reporter(p *extents.Plan) func() {
 		if f := p.Findings(); f.Decided && !decided {
 			decided = true
 			log.Info("Looked at pieces of the device", "data_equal", f.DataEqual, "of", f.DataProbes, "zero_equal", f.ZeroEqual, "of_zero", f.ZeroProbes,
-				"compare_data", f.DataEqual > 0, "compare_zeros", f.ZeroEqual > 0)
+				"compare_data", f.DataEqual > 0, "compare_zeros", f.ZeroEqual > 0 && !f.Blank, "seems_blank", f.Blank)
 		}
 		if hash := p.Speed(extents.Hash); hash.Bytes >= measured && !told {
 			told = true

@@ -9,16 +9,16 @@ import (
 )
 
 // chunks returns what is to be on the device: the image's chunks, or where it
-// has a block map, the parts of them that the map covers.
-func (w *writer) chunks() ([]extents.Chunk, error) {
-	mapped := w.image.Mapped()
+// has a block map, the parts of them that the map covers; nil is no map.
+func (w *writer) chunks(mapped []image.Extent) ([]extents.Chunk, error) {
+	whole := mapped == nil
 	zeros := map[int64][sha256.Size]byte{}
 	var chunks []extents.Chunk
 	for _, c := range w.image.Chunks() {
 		for len(mapped) > 0 && mapped[0].Offset+mapped[0].Size <= c.Offset {
 			mapped = mapped[1:]
 		}
-		if w.image.Mapped() == nil {
+		if whole {
 			ec := extents.Chunk{Offset: c.Offset, Size: c.Size, Zero: c.Zero, SHA256: c.SHA256}
 			if c.Zero {
 				ec.SHA256 = zeroSum(zeros, c.Size)

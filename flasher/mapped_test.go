@@ -62,7 +62,7 @@ func TestChunksOfBlockMap(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			w := &writer{image: tc.p}
-			chunks, err := w.chunks()
+			chunks, err := w.chunks(w.image.Mapped())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,14 +17,16 @@ const (
 	MethodAuto Method = "auto"
 	// MethodExtents compares the device with the image chunk by chunk, sends
 	// only what differs, writes zeros without transfer, and reads back what
-	// was written while the next chunks are on their way.
+	// was written; what is wrong is written once more.
 	MethodExtents Method = "extents"
 	// MethodStream sends the whole raw image through one dd and then reads
-	// the whole range back: for boards with little in their busybox.
+	// the whole range back: for boards with little in their busybox. On one that
+	// has the tools for MethodExtents, what is wrong is written once more.
 	MethodStream Method = "stream"
 	// MethodShell has the board run the plain pipeline itself, curl or wget,
 	// decompressor, dd, on the file as it is stored, served by the host or, with
-	// [WithDirect], by its own server; then the whole range is read back. A
+	// [WithDirect], by its own server; then the whole range is read back as
+	// with MethodStream. A
 	// pipeline that is cut begins anew in the next attempt.
 	MethodShell Method = "shell"
 )

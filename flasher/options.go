@@ -132,13 +132,18 @@ type Verify string
 
 // What [WithVerify] takes.
 const (
-	// VerifyFull reads back the whole range of the image past the board's
-	// page cache and compares its SHA-256 with the host's. The default.
+	// VerifyFull reads back, past the board's page cache and when everything is
+	// written and flushed, all that was written, and compares its SHA-256 with the
+	// host's; on a disk that was blank, every byte of the image's range. What
+	// MethodExtents found on the device, it read in the same flash to find that
+	// out; of that it reads pieces again. The default.
 	VerifyFull Verify = "full"
-	// VerifyWritten reads back what this flash wrote. What was found to be on
-	// the device already was read to find that out, so that with
-	// MethodExtents this proves as much as VerifyFull, before the last write
-	// instead of partly after it; the other methods write everything.
+	// VerifyWritten is the same, but with MethodExtents each chunk is read back as
+	// soon as it is flushed, while others are written: sooner done on a device that
+	// reads and writes at the same time, which eMMCs and SD cards do not. Of what
+	// was read before the last write pieces are read again, 64 KiB in 32
+	// places, so that a medium that has less than it claims is found, but not
+	// every byte. The other methods do as with VerifyFull.
 	VerifyWritten Verify = "written"
 	// VerifyNone trusts the write. The Result then carries no digest.
 	VerifyNone Verify = "none"

@@ -16,7 +16,8 @@ type Event struct {
 	// any number of times between, StateFailed instead of StateDone.
 	State State
 	// Done and Total are bytes; Total is 0 for a step that is not measured
-	// in bytes. In StepWrite they are bytes of the image.
+	// in bytes. In StepWrite they are bytes of the image that are compared or
+	// written, in StepVerify those that are read back.
 	Done, Total int64
 	// Wire is how many bytes of the image went over the network to the board,
 	// in StepWrite and StepVerify: less than Done where the board had some

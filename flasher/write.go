@@ -168,8 +168,12 @@ var (
 	readDigest   = regexp.MustCompile(`dutflash-digest ([0-9a-f]+)\r?\n`)
 )
 
-// verify reads the image's range back from the device and compares digests.
+// verify reads the image's range back from the device and compares digests: chunk by
+// chunk where the board has the tools for that, else as a whole.
 func (w *writer) verify(ctx context.Context) error {
+	if w.missingForExtents() == nil {
+		return w.checkExtents(ctx)
+	}
 	size := w.image.Size()
 	script, err := w.servers.script("verify.sh")
 	if err != nil {

@@ -75,7 +75,7 @@ OCI_USERNAME and OCI_PASSWORD.`,
 	f.overrideFlags.add(cmd)
 	f.transcriptFlag.add(cmd)
 	flags.StringVar(&f.method, "method", string(flasher.MethodAuto), "how the image gets onto the disk: auto, extents, stream or shell")
-	flags.StringVar(&f.verify, "verify", string(flasher.VerifyFull), "what is read back: full, written or none")
+	flags.StringVar(&f.verify, "verify", string(flasher.VerifyFull), "what is read back: full, when all is written; written, while other chunks are written; or none")
 	flags.BoolVar(&f.writeAll, "write-all", false, "write everything, also what is on the disk already")
 	flags.IntVar(&f.retries, "retries", 3, "how often to power-cycle and go on after a failure of the board")
 	flags.StringVar(&f.cacert, "cacert", "", "file with the certificates to trust the image's server by")

@@ -99,11 +99,13 @@ func scriptLeavesGaps(t *testing.T, busybox string, image []byte, chunks []exten
 				defer srv.Close()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", tc.scratch, "reader", "writer")
-				cmd.Stdin = strings.NewReader(script)
-				cmd.Env = []string{"PATH="}
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("script: %v\n%s", err, out)
+				for more := true; more; more = p.ReadBack() {
+					cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", tc.scratch, "reader", "writer")
+					cmd.Stdin = strings.NewReader(script)
+					cmd.Env = []string{"PATH="}
+					if out, err := cmd.CombinedOutput(); err != nil {
+						t.Fatalf("script: %v\n%s", err, out)
+					}
 				}
 				if left, err := os.ReadDir(tc.scratch); tc.scratch != "/proc/sys" && tc.scratch != "" && (err != nil || len(left) > 0) {
 					t.Errorf("left in memory: %v, %v", left, err)

@@ -6,9 +6,10 @@
 // host: which chunks the board has already, which are sent, which are zero and
 // need no transfer, what is read back, and when a failure is final.
 //
-// A chunk that the board was found to have was read past its page cache in this
-// run, which is its proof. A chunk that was written is read again after the
-// write was flushed (dd conv=fsync), which is its proof.
+// A run has two phases, and the script is run once for each. In the first the board
+// gets what it lacks. In the second, when all of that is flushed, it reads back what
+// was written, which is the proof of that. A chunk that the board was found to have
+// was read past its page cache in this run, which is its proof; see also again.go.
 package extents
 
 import (
@@ -29,14 +30,17 @@ type Chunk struct {
 	SHA256 [sha256.Size]byte
 }
 
-// Verify says which chunks are read back.
+// Verify says what is read back, and when.
 type Verify int
 
 const (
-	// VerifyFull proves every chunk: found on the device, or read back. Since
-	// a chunk is found by reading it, proving only what was written would
-	// leave nothing out, and there is no such choice here.
+	// VerifyFull reads back what was written when all of it is flushed. Where the
+	// disk seems to be blank, the zero chunks are read then too, and not before, so
+	// that every byte is read once, after the last write.
 	VerifyFull Verify = iota
+	// VerifyWritten reads back what was written as soon as it is flushed, while
+	// other chunks are written still.
+	VerifyWritten
 	// VerifyNone believes the board about what it wrote.
 	VerifyNone
 )
@@ -53,6 +57,9 @@ type Config struct {
 	Verify Verify
 	// WriteAll skips the comparison: every chunk is written.
 	WriteAll bool
+	// Written says that every chunk was written by another way: the first phase is
+	// over, and what the second finds wrong is written again.
+	Written bool
 	// Digest is the program with which the board digests, in the way of
 	// sha256sum, and NewHash computes the same here. Where NewHash is nil they
 	// are sha256sum and SHA-256, which the chunks have with them; for another
@@ -69,6 +76,7 @@ type state uint8
 
 const (
 	unknown   state = iota // nobody has looked at the device
+	presumed               // to be there, because the disk seems blank; unknown in the second phase
 	comparing              // a reader computes its digest
 	differs                // to be written
 	writing                // a writer has it
@@ -94,6 +102,8 @@ type chunk struct {
 	sum    string  // in hex; "" until it is known
 	index  int     // in the plan
 	state  state
+	// seen is how many writes had ended when it was last read.
+	seen int
 	// How often it could not be read, was refused by the device, could not
 	// be fetched, and was read back wrong.
 	unread, refused, unfetched, wrong int
@@ -106,12 +116,13 @@ func (c *chunk) class() class {
 	return data
 }
 
-// Stats are byte counts of a Plan. Unchanged, Written and what is left add up to
-// Total.
+// Stats are byte counts of a Plan. Presumed, Unchanged, Written and what is left add
+// up to Total; what had to be written again counts again.
 type Stats struct {
 	Total     int64 // bytes of all chunks
+	Presumed  int64 // zeros that the second phase looks for, because the disk seems blank
 	Unchanged int64 // found on the device, not written
-	Written   int64 // written and, with VerifyFull, not yet proved or proved
+	Written   int64 // written, proved or not yet
 	Zeroed    int64 // the part of Written that was zeros
 	Proved    int64 // read back or found, digest equal
 	Sent      int64 // bytes handed to the network for the board
@@ -131,6 +142,10 @@ type Plan struct {
 	probing time.Duration // the probes took
 	// A comparison found a difference, and something was read back wrong.
 	differed, doubt bool
+	paused          bool // the first phase is over
+	readingBack     bool // the second has begun
+	writes          int  // that ended, well or not
+	again           again
 	speeds          map[Verb]*Speed
 	workers         map[string]*worker
 	nextID          int64
@@ -166,7 +181,24 @@ func New(cfg Config) (*Plan, error) {
 	}
 	p.chunks = gather(cfg.Chunks, known)
 	p.counts[unknown] = len(p.chunks)
+	if cfg.Written {
+		p.decide(written)
+		p.paused = true
+		return p, nil
+	}
+	if cfg.WriteAll {
+		p.decide(differs)
+		return p, nil
+	}
 	return p, p.chooseProbes()
+}
+
+// decide brings all chunks into a state without a look at the device.
+func (p *Plan) decide(s state) {
+	for i := range p.chunks {
+		p.set(&p.chunks[i], s)
+	}
+	p.decided = true
 }
 
 // set moves a chunk to another state.
@@ -223,6 +255,50 @@ func (p *Plan) Fail(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.finish(err)
+}
+
+// Written says that the first phase is over: all is written, or found, that the board
+// is to have, as far as is known without reading it back.
+func (p *Plan) Written() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.paused
+}
+
+// ReadBack begins the second phase, for which the script is run again. It returns
+// false where nothing is to be read back any more: the plan is done, or the first phase
+// is not.
+func (p *Plan) ReadBack() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+		return false
+	default:
+	}
+	if !p.paused || p.readingBack {
+		return false
+	}
+	p.readingBack = true
+	p.workers = map[string]*worker{}
+	p.stats.Presumed = 0
+	for i := range p.chunks {
+		if c := &p.chunks[i]; c.state == presumed {
+			p.set(c, unknown)
+		}
+	}
+	return true
+}
+
+// advance ends the plan, or its first phase, when everything of it is done.
+func (p *Plan) advance() {
+	switch n := &p.counts; {
+	case n[proved] == len(p.chunks) && !p.owesAgain():
+		p.paused = true
+		p.finish(nil)
+	case !p.readingBack && p.decided && n[unknown]+n[comparing]+n[differs]+n[writing]+n[checking] == 0:
+		p.paused = true
+	}
 }
 
 // finish ends the plan once.

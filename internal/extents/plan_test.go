@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,19 +53,40 @@ func noise(n, chunk int, has func(i int) bool) []byte {
 
 // medium is a disk in memory and a board that works on it, task by task.
 type medium struct {
+	mu    sync.RWMutex // guards disk
 	disk  []byte
 	image []byte
 	// write, where set, may spoil a write or refuse it with a status.
 	write   func(r extents.Range, b []byte) (status int)
 	newHash func() hash.Hash // nil is SHA-256
+	// log, where set, is told of each task before it is done.
+	log func(t extents.Task)
 	// took, where set, takes the time that a board would take.
 	took func(t extents.Task)
 	// bad, where not 0, is a place that cannot be read until it is written.
 	bad atomic.Int64
 }
 
-// run plays all workers, one task each in turn, until both are told to quit.
+// run plays both phases.
 func (m *medium) run(t *testing.T, p *extents.Plan) error {
+	t.Helper()
+	m.phase(t, p)
+	if p.Err() == nil && !p.Written() {
+		t.Error("the first phase ended before all was written")
+	}
+	if p.ReadBack() {
+		m.phase(t, p)
+	}
+	select {
+	case <-p.Done():
+	default:
+		t.Errorf("the workers quit, and the plan is not done: %+v", p.Stats())
+	}
+	return p.Err()
+}
+
+// phase plays all workers, one task each in turn, until they are told to quit.
+func (m *medium) phase(t *testing.T, p *extents.Plan) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -76,6 +98,9 @@ func (m *medium) run(t *testing.T, p *extents.Plan) error {
 				if task.Verb == extents.Quit || ctx.Err() != nil {
 					ended <- int(task.Argument)
 					return
+				}
+				if m.log != nil {
+					m.log(task)
 				}
 				status, sums := m.do(task), m.hash(task)
 				if m.took != nil {
@@ -94,7 +119,6 @@ func (m *medium) run(t *testing.T, p *extents.Plan) error {
 	if ctx.Err() != nil {
 		t.Fatal("the plan did not end")
 	}
-	return p.Err()
 }
 
 // covers says whether a task reads or writes the byte at an offset.
@@ -119,9 +143,11 @@ func (m *medium) hash(t extents.Task) string {
 		if m.newHash != nil {
 			h = m.newHash()
 		}
+		m.mu.RLock()
 		for _, r := range u {
 			h.Write(m.disk[r.Offset : r.Offset+r.Length])
 		}
+		m.mu.RUnlock()
 		sums += fmt.Sprintf("%x,", h.Sum(nil))
 	}
 	return sums
@@ -131,6 +157,8 @@ func (m *medium) do(t extents.Task) int {
 	if t.Verb != extents.Write && t.Verb != extents.Zero {
 		return 0
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, r := range t.Units[0] {
 		b := make([]byte, r.Length)
 		if t.Verb == extents.Write {
@@ -307,11 +335,13 @@ func TestScriptOnRealBusybox(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", digest, "", "writer", "reader", "reader2")
-			cmd.Stdin = bytes.NewReader(extents.Script())
-			cmd.Env = []string{"PATH="}
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("script: %v\n%s", err, out)
+			for more := true; more; more = p.ReadBack() {
+				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", digest, "", "writer", "reader", "reader2")
+				cmd.Stdin = bytes.NewReader(extents.Script())
+				cmd.Env = []string{"PATH="}
+				if out, err := cmd.CombinedOutput(); err != nil {
+					t.Fatalf("script: %v\n%s", err, out)
+				}
 			}
 			if err := p.Err(); err != nil {
 				t.Fatal(err)

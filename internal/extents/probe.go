@@ -29,6 +29,9 @@ type Findings struct {
 	// DataProbes of the chunks with data were looked at, and DataEqual had what
 	// the image has; the same for the zero chunks.
 	DataProbes, DataEqual, ZeroProbes, ZeroEqual int
+	// Blank says that the disk seems to be blank, where that matters: no data was
+	// found, and all that is to be zero was.
+	Blank bool
 }
 
 // Findings returns what the probes said.
@@ -43,13 +46,6 @@ func (p *Plan) Findings() Findings {
 // chunk with data the piece is one that is not zero, or a blank disk would look
 // like the image.
 func (p *Plan) chooseProbes() error {
-	if p.cfg.WriteAll {
-		for i := range p.chunks {
-			p.set(&p.chunks[i], differs)
-		}
-		p.decided = true
-		return nil
-	}
 	var members [classes][]*chunk
 	for i := range p.chunks {
 		c := &p.chunks[i]
@@ -133,7 +129,6 @@ func (p *Plan) probed(probes []probe, sums []string) {
 		n := 0
 		if equal {
 			n = 1
-			p.probes[pr.chunk.class()] = nil // nothing more to find out
 		} else {
 			p.set(pr.chunk, differs)
 		}
@@ -145,14 +140,26 @@ func (p *Plan) probed(probes []probe, sums []string) {
 			p.found.DataEqual += n
 		}
 	}
+	f := &p.found
+	blank := p.cfg.Verify == VerifyFull && f.DataEqual == 0 && f.ZeroEqual == f.ZeroProbes // until now
+	if f.DataEqual > 0 {
+		p.probes[data] = nil // nothing more to find out
+	}
+	if f.ZeroEqual > 0 && !blank {
+		p.probes[zero] = nil
+	}
 	if len(p.probes[data])+len(p.probes[zero]) > 0 {
 		return
 	}
 	p.decided = true
+	f.Blank = blank && f.ZeroProbes > 0
 	for i := range p.chunks {
-		c := &p.chunks[i]
-		hopeless := !c.Zero && p.found.DataEqual == 0 || c.Zero && p.found.ZeroEqual == 0
-		if c.state == unknown && hopeless {
+		switch c := &p.chunks[i]; {
+		case c.state != unknown:
+		case f.Blank && c.Zero:
+			p.set(c, presumed)
+			p.stats.Presumed += c.Size
+		case !c.Zero && f.DataEqual == 0 || c.Zero && f.ZeroEqual == 0:
 			p.set(c, differs)
 		}
 	}

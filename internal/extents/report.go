@@ -47,21 +47,24 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 	if w == nil || w.task == nil || w.task.ID != id {
 		return
 	}
-	task, chunks, units, probes := w.task, w.chunks, w.units, w.probes
-	w.task, w.chunks, w.units, w.probes = nil, nil, nil, nil
-	if status == 0 && len(probes) == 0 && task.Verb != Wait && task.Verb != Quit {
+	task, chunks, units, probes, again := w.task, w.chunks, w.units, w.probes, w.again
+	took := time.Since(w.since)
+	*w = worker{}
+	if status == 0 && len(probes) == 0 && !again && task.Verb != Wait && task.Verb != Quit {
 		s := p.speeds[task.Verb]
 		if s == nil {
 			s = &Speed{}
 			p.speeds[task.Verb] = s
 		}
 		s.Bytes += task.Argument
-		s.Elapsed += time.Since(w.since)
+		s.Elapsed += took
 	}
 	switch {
 	case len(probes) > 0:
-		p.probing += time.Since(w.since)
+		p.probing += took
 		p.probed(probes, strings.Split(digests, ","))
+	case again:
+		p.readAgain(units, status, strings.Split(digests, ","))
 	case task.Verb == Hash:
 		sums := strings.Split(digests, ",")
 		for i, u := range units {
@@ -75,9 +78,7 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 	case task.Verb == Write, task.Verb == Zero:
 		p.wrote(task, chunks, status)
 	}
-	if p.counts[proved] == len(p.chunks) {
-		p.finish(nil)
-	}
+	p.advance()
 	p.wake()
 }
 
@@ -145,6 +146,7 @@ func (p *Plan) compared(c *chunk, same bool) {
 
 // wrote takes the end of a write. Its chunks are to be read back next.
 func (p *Plan) wrote(t *Task, chunks []*chunk, status int) {
+	p.writes++
 	if status != 0 {
 		first := chunks[0]
 		count, limit, reason := &first.refused, maxAttempts, ErrWrite

@@ -61,7 +61,8 @@ type worker struct {
 	task   *Task     // handed out, not reported yet
 	chunks []*chunk  // of a write
 	units  []unit    // of a Hash
-	probes []probe   // or these
+	again  bool      // they are read for the second time
+	probes []probe   // or these, and no units
 	since  time.Time // the task was handed out
 }
 
@@ -112,6 +113,10 @@ func (p *Plan) assign(w *worker, writes bool) {
 		w.task = &Task{ID: p.id(), Verb: Quit, Argument: status}
 		return
 	default:
+	}
+	if p.paused && !p.readingBack {
+		w.task = &Task{ID: p.id(), Verb: Quit}
+		return
 	}
 	if writes {
 		p.assignWrite(w)
@@ -177,13 +182,14 @@ func (p *Plan) assignRead(w *worker) {
 		}
 		return
 	}
-	compare := p.find(func(c *chunk) bool { return c.state == unknown })
-	check := p.find(func(c *chunk) bool { return c.state == written })
-	c := check
-	if compare != nil && (check == nil || !p.backlog()) {
-		c = compare
+	c := p.find(unknown)
+	if p.mayCheck() {
+		if check := p.find(written); check != nil && (c == nil || p.backlog()) {
+			c = check
+		}
 	}
 	if c == nil {
+		p.assignAgain(w)
 		return
 	}
 	w.units = p.units(p.alike(c))
@@ -196,10 +202,16 @@ func (p *Plan) assignRead(w *worker) {
 		t.Units = append(t.Units, u.ranges())
 		for _, c := range u.chunks {
 			t.Argument += c.Size
+			c.seen = p.writes
 			p.set(c, next)
 		}
 	}
 	w.task = t
+}
+
+// mayCheck says whether what was written may be read back by now.
+func (p *Plan) mayCheck() bool {
+	return p.cfg.Verify == VerifyWritten || p.readingBack && p.counts[unknown]+p.counts[differs]+p.counts[writing] == 0
 }
 
 // underProbe says whether a reader has probes.
@@ -214,15 +226,24 @@ func (p *Plan) underProbe() bool {
 
 // alike returns c and the chunks behind it that are to be read for the same
 // reason, up to one extent: every task costs the board a request and a few
-// processes.
+// processes. Towards the end they become smaller, because the last is digested when
+// nothing is left to be read meanwhile.
 func (p *Plan) alike(c *chunk) []*chunk {
 	chunks := []*chunk{c}
 	bytes, ranges := c.Size, len(c.ranges)
+	var left int64
+	for i := c.index; i < len(p.chunks); i++ {
+		if p.chunks[i].state == c.state {
+			left += p.chunks[i].Size
+		}
+	}
+	readers := int64(max(1, len(p.workers)-1))
+	most := min(p.extent(Hash), max(left/(2*readers), p.measured().Unit/2))
 	for i := c.index + 1; i < len(p.chunks); i++ {
 		o := &p.chunks[i]
 		bytes += o.Size
 		ranges += len(o.ranges)
-		if o.state != c.state || ranges > maxRanges || bytes > p.extent(Hash) {
+		if o.state != c.state || ranges > maxRanges || bytes > most {
 			break
 		}
 		chunks = append(chunks, o)
@@ -230,9 +251,13 @@ func (p *Plan) alike(c *chunk) []*chunk {
 	return chunks
 }
 
-func (p *Plan) find(want func(*chunk) bool) *chunk {
+// find returns the first chunk in a state.
+func (p *Plan) find(s state) *chunk {
+	if p.counts[s] == 0 {
+		return nil
+	}
 	for i := range p.chunks {
-		if want(&p.chunks[i]) {
+		if p.chunks[i].state == s {
 			return &p.chunks[i]
 		}
 	}

@@ -13,6 +13,7 @@ const maxUnit = 16 << 20
 
 type unit struct {
 	chunks []*chunk
+	pieces []piece // of several chunks, in place of all of them; see again.go
 	// want returns the digest that the device is to have there. It takes no lock,
 	// and works but once.
 	want func() (string, error)
@@ -20,9 +21,9 @@ type unit struct {
 
 func (p *Plan) unit(chunks []*chunk) unit {
 	if sum := chunks[0].sum; len(chunks) == 1 && sum != "" {
-		return unit{chunks, func() (string, error) { return sum, nil }}
+		return unit{chunks: chunks, want: func() (string, error) { return sum, nil }}
 	}
-	return unit{chunks, sync.OnceValues(func() (string, error) { return p.sumOf(chunks) })}
+	return unit{chunks: chunks, want: sync.OnceValues(func() (string, error) { return p.sumOf(chunks) })}
 }
 
 // foresee computes what a task that was handed out is to find, while the board
@@ -100,8 +101,11 @@ func (p *Plan) units(chunks []*chunk) []unit {
 	return units
 }
 
-// ranges is where the chunks of a unit lie.
+// ranges is where the bytes of a unit lie.
 func (u unit) ranges() (ranges []Range) {
+	for _, p := range u.pieces {
+		ranges = join(ranges, p.Range)
+	}
 	for _, c := range u.chunks {
 		for _, r := range c.ranges {
 			ranges = join(ranges, r)

@@ -152,7 +152,9 @@ func flash(t testing.TB, s *busybox.Shell, image []byte) (*extents.Plan, error) 
 	mux.HandleFunc("/worker.sh", func(w http.ResponseWriter, _ *http.Request) { w.Write(extents.Script()) })
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
-	err = s.Script(t.Context(), srv.URL+"/worker.sh", func(b []byte) { t.Logf("board: %s", b) }, "/dev/mmcblk1", srv.URL+"/e", "iflag=direct", "oflag=direct", "sha256sum", "/tmp", "reader", "writer")
+	for more := true; more && err == nil; more = p.ReadBack() {
+		err = s.Script(t.Context(), srv.URL+"/worker.sh", func(b []byte) { t.Logf("board: %s", b) }, "/dev/mmcblk1", srv.URL+"/e", "iflag=direct", "oflag=direct", "sha256sum", "/tmp", "reader", "writer")
+	}
 	return p, err
 }
 
