@@ -8,15 +8,12 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
-	"hash"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -49,132 +46,6 @@ func noise(n, chunk int, has func(i int) bool) []byte {
 		}
 	}
 	return image
-}
-
-// medium is a disk in memory and a board that works on it, task by task.
-type medium struct {
-	mu    sync.RWMutex // guards disk
-	disk  []byte
-	image []byte
-	// write, where set, may spoil a write or refuse it with a status.
-	write   func(r extents.Range, b []byte) (status int)
-	newHash func() hash.Hash // nil is SHA-256
-	// log, where set, is told of each task before it is done.
-	log func(t extents.Task)
-	// took, where set, takes the time that a board would take.
-	took func(t extents.Task)
-	// bad, where not 0, is a place that cannot be read until it is written.
-	bad atomic.Int64
-}
-
-// run plays both phases.
-func (m *medium) run(t *testing.T, p *extents.Plan) error {
-	t.Helper()
-	m.phase(t, p)
-	if p.Err() == nil && !p.Written() {
-		t.Error("the first phase ended before all was written")
-	}
-	if p.ReadBack() {
-		m.phase(t, p)
-	}
-	select {
-	case <-p.Done():
-	default:
-		t.Errorf("the workers quit, and the plan is not done: %+v", p.Stats())
-	}
-	return p.Err()
-}
-
-// phase plays all workers, one task each in turn, until they are told to quit.
-func (m *medium) phase(t *testing.T, p *extents.Plan) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	ended := make(chan int)
-	for _, name := range []string{"reader", "reader2", "writer"} {
-		go func() {
-			for {
-				task := p.Ask(ctx, name)
-				if task.Verb == extents.Quit || ctx.Err() != nil {
-					ended <- int(task.Argument)
-					return
-				}
-				if m.log != nil {
-					m.log(task)
-				}
-				status, sums := m.do(task), m.hash(task)
-				if m.took != nil {
-					m.took(task)
-				}
-				if task.Verb == extents.Hash && m.bad.Load() > 0 && covers(task, m.bad.Load()) {
-					status = 1
-				}
-				p.Report(name, task.ID, status, sums)
-			}
-		}()
-	}
-	<-ended
-	<-ended
-	<-ended
-	if ctx.Err() != nil {
-		t.Fatal("the plan did not end")
-	}
-}
-
-// covers says whether a task reads or writes the byte at an offset.
-func covers(t extents.Task, at int64) bool {
-	for _, u := range t.Units {
-		for _, r := range u {
-			if at >= r.Offset && at < r.Offset+r.Length {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-func (m *medium) hash(t extents.Task) string {
-	sums := ""
-	for _, u := range t.Units {
-		if at := m.bad.Load(); at > 0 && covers(extents.Task{Units: [][]extents.Range{u}}, at) {
-			return sums // those before it were printed
-		}
-		h := sha256.New()
-		if m.newHash != nil {
-			h = m.newHash()
-		}
-		m.mu.RLock()
-		for _, r := range u {
-			h.Write(m.disk[r.Offset : r.Offset+r.Length])
-		}
-		m.mu.RUnlock()
-		sums += fmt.Sprintf("%x,", h.Sum(nil))
-	}
-	return sums
-}
-
-func (m *medium) do(t extents.Task) int {
-	if t.Verb != extents.Write && t.Verb != extents.Zero {
-		return 0
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, r := range t.Units[0] {
-		b := make([]byte, r.Length)
-		if t.Verb == extents.Write {
-			copy(b, m.image[r.Offset:])
-		}
-		if m.write != nil {
-			if status := m.write(r, b); status != 0 {
-				return status
-			}
-		}
-		copy(m.disk[r.Offset:], b)
-	}
-	if at := m.bad.Load(); covers(t, at) {
-		m.bad.Store(0)
-	}
-	return 0
 }
 
 // TestPlanWritesWhatCannotBeRead: a bad sector that writing mends does not end the
@@ -250,6 +121,30 @@ func TestPlanWritesOnlyWhatDiffers(t *testing.T) {
 	}
 }
 
+// TestPlanOfWhatWasWritten: what another way wrote is read back, and only what is wrong is
+// written.
+func TestPlanOfWhatWasWritten(t *testing.T) {
+	image := noise(24*mib+512, mib, func(i int) bool { return i%3 > 0 })
+	disk := bytes.Clone(image)
+	disk[7*mib+1]++
+	disk[9*mib+1]++ // which is to be zero
+	p, err := extents.New(extents.Config{Chunks: chunksOf(image, mib), Image: bytes.NewReader(image), Written: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Written() {
+		t.Error("the first phase is not over")
+	}
+	m := &medium{disk: disk, image: image}
+	if !p.ReadBack() {
+		t.Fatal("there is nothing to read back")
+	}
+	m.phase(t, p)
+	if s := p.Stats(); p.Err() != nil || s.Proved != s.Total || s.Written != 2*mib || s.Zeroed != mib || !bytes.Equal(disk, image) {
+		t.Errorf("%+v, %v", s, p.Err())
+	}
+}
+
 func TestPlanFaults(t *testing.T) {
 	image := noise(24*mib, mib, func(int) bool { return true })
 	for _, tc := range []struct {
@@ -306,16 +201,18 @@ func TestScriptOnRealBusybox(t *testing.T) {
 	changed := append(bytes.Clone(image), make([]byte, 9*mib)...)
 	changed[13*mib+5]++
 	for _, tc := range []struct {
-		name   string
-		disk   []byte
-		config extents.Config
+		name    string
+		disk    []byte
+		config  extents.Config
+		readers int
 	}{
-		{"blank", make([]byte, 32*mib), extents.Config{}},
-		{"dirty", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{}},
-		{"identical", append(bytes.Clone(image), make([]byte, 9*mib)...), extents.Config{}},
-		{"blank, by SHA-512", make([]byte, 32*mib), extents.Config{Digest: "sha512sum", NewHash: sha512.New}},
-		{"changed, by SHA-512", changed, extents.Config{Digest: "sha512sum", NewHash: sha512.New}},
-		{"changed, by MD5", changed, extents.Config{Digest: "md5sum", NewHash: md5.New}},
+		{"blank", make([]byte, 32*mib), extents.Config{}, 2},
+		{"dirty", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{}, 2},
+		{"identical", append(bytes.Clone(image), make([]byte, 9*mib)...), extents.Config{}, 2},
+		{"blank, by SHA-512", make([]byte, 32*mib), extents.Config{Digest: "sha512sum", NewHash: sha512.New}, 2},
+		{"changed, by SHA-512", changed, extents.Config{Digest: "sha512sum", NewHash: sha512.New}, 4},
+		{"changed, by MD5", changed, extents.Config{Digest: "md5sum", NewHash: md5.New}, 1},
+		{"dirty, while it is written", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{Verify: extents.VerifyWritten}, 4},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.config.Chunks, tc.config.Image = chunksOf(image, 4*mib), bytes.NewReader(image)
@@ -336,7 +233,11 @@ func TestScriptOnRealBusybox(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			for more := true; more; more = p.ReadBack() {
-				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", digest, "", "writer", "reader", "reader2")
+				args := []string{"sh", "-s", disk, srv.URL, "", "", digest, "", "writer"}
+				for i := range tc.readers {
+					args = append(args, fmt.Sprint("reader", i+1))
+				}
+				cmd := exec.CommandContext(ctx, busybox, args...)
 				cmd.Stdin = bytes.NewReader(extents.Script())
 				cmd.Env = []string{"PATH="}
 				if out, err := cmd.CombinedOutput(); err != nil {
