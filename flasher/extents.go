@@ -48,32 +48,21 @@ func (w *writer) plan(written bool) (*extents.Plan, error) {
 	return extents.New(cfg)
 }
 
-// putExtents is MethodExtents: write what the device lacks, flush, read back.
-func (w *writer) putExtents(ctx context.Context) error {
-	t := &w.f.cfg.timeouts
-	var p *extents.Plan
-	if err := w.step(ctx, StepWrite, t.Write, func(ctx context.Context) (err error) {
-		if p, err = w.beginExtents(ctx, false); err != nil {
-			return w.orGone(ctx, err)
-		}
-		return w.orGone(ctx, w.runExtents(ctx, p, StepWrite))
-	}); err != nil {
+// writeExtents is the first phase of MethodExtents: the board gets what it lacks.
+func (w *writer) writeExtents(ctx context.Context) (err error) {
+	if w.extents, err = w.newExtents(ctx, false); err != nil {
 		return err
 	}
-	if err := w.sync(ctx); err != nil {
-		return err
-	}
-	if w.f.cfg.verify == VerifyNone {
-		w.res.Warnings = append(w.res.Warnings, "what was written was not read back")
-		return nil
-	}
-	if p.ReadBack() {
-		if err := w.step(ctx, StepVerify, t.Verify, func(ctx context.Context) error {
-			return w.orGone(ctx, w.runExtents(ctx, p, StepVerify))
-		}); err != nil {
-			return err
-		}
-	}
+	return w.runExtents(ctx, w.extents, StepWrite)
+}
+
+// readBackExtents is the second.
+func (w *writer) readBackExtents(ctx context.Context) error {
+	return w.runExtents(ctx, w.extents, StepVerify)
+}
+
+// provedExtents notes what both phases proved.
+func (w *writer) provedExtents(ctx context.Context) error {
 	if due := w.image.Size() - w.unmapped(); w.res.ProvedBytes != due {
 		return w.fail(ctx, StepVerify, 0, fmt.Errorf("%w: only %d of %d bytes were proved", ErrVerify, w.res.ProvedBytes, due))
 	}
@@ -86,19 +75,12 @@ func (w *writer) putExtents(ctx context.Context) error {
 	return nil
 }
 
-// beginExtents makes the plan and serves it, with the script that carries it out.
-func (w *writer) beginExtents(ctx context.Context, written bool) (*extents.Plan, error) {
+// newExtents makes the plan, after it was found out what the board digests with.
+func (w *writer) newExtents(ctx context.Context, written bool) (*extents.Plan, error) {
 	if err := w.quickestDigest(ctx); err != nil {
 		return nil, err
 	}
-	p, err := w.plan(written)
-	if err != nil {
-		return nil, err
-	}
-	w.servers.http.Handle(extentsName+"/task", p.TaskHandler())
-	w.servers.http.Handle(extentsName+"/data", p.DataHandler())
-	w.servers.text("extents.sh", extents.Script())
-	return p, nil
+	return w.plan(written)
 }
 
 // errUnfinished: the board's script ended, or was ended, before its phase was over.
@@ -111,6 +93,9 @@ func (w *writer) runExtents(ctx context.Context, p *extents.Plan, step Step) err
 	if err != nil {
 		return err
 	}
+	w.servers.http.Handle(extentsName+"/task", p.TaskHandler())
+	w.servers.http.Handle(extentsName+"/data", p.DataHandler())
+	script := w.servers.text("extents.sh", extents.Script())
 	tell := w.extentsMeter(p, step)
 	ctx, stop := w.watch(ctx, func() (any, bool) {
 		s := p.Stats()
@@ -132,7 +117,7 @@ func (w *writer) runExtents(ctx context.Context, p *extents.Plan, step Step) err
 	for i := range readers {
 		args = append(args, fmt.Sprint("reader", i+1))
 	}
-	err = w.shell.Script(ctx, w.servers.url("extents.sh"), nil, args...)
+	err = w.shell.Script(ctx, script, nil, args...)
 	stop()
 	s := p.Stats()
 	tell(s)
@@ -153,7 +138,7 @@ func (w *writer) runExtents(ctx context.Context, p *extents.Plan, step Step) err
 // checkExtents reads back, chunk by chunk, what another method wrote. What is wrong is
 // sent and written again.
 func (w *writer) checkExtents(ctx context.Context) error {
-	p, err := w.beginExtents(ctx, true)
+	p, err := w.newExtents(ctx, true)
 	if err != nil {
 		return err
 	}
@@ -171,11 +156,10 @@ func (w *writer) checkExtents(ctx context.Context) error {
 
 // extentsMeter returns a function that tells progress and the log how a phase goes.
 func (w *writer) extentsMeter(p *extents.Plan, step Step) func(extents.Stats) {
-	say := w.reporter(p)
 	begun := p.Stats()
 	m := w.meter(step, w.device.Path, begun.Total-begun.Proved)
 	return func(s extents.Stats) {
-		say()
+		w.tellFindings(p, step)
 		if step == StepVerify {
 			m.updateWire(s.Proved-begun.Proved, s.Sent)
 		} else if p.Findings().Decided { // until then it is not known what is to be done
@@ -188,25 +172,22 @@ func (w *writer) extentsMeter(p *extents.Plan, step Step) func(extents.Stats) {
 // measured is how much the board must have read before its speed is told.
 const measured = 8 << 20
 
-// reporter returns a function that logs once what the probes decided, and once how
-// fast the board turned out to be.
-func (w *writer) reporter(p *extents.Plan) func() {
-	var decided, told bool
-	return func() {
-		log := w.f.cfg.log
-		if f := p.Findings(); f.Decided && !decided {
-			decided = true
-			log.Info("Looked at pieces of the device", "data_equal", f.DataEqual, "of", f.DataProbes, "zero_equal", f.ZeroEqual, "of_zero", f.ZeroProbes,
-				"compare_data", f.DataEqual > 0, "compare_zeros", f.ZeroEqual > 0 && !f.Blank, "seems_blank", f.Blank)
-		}
-		if hash := p.Speed(extents.Hash); hash.Bytes >= measured && !told {
-			told = true
-			write, m := p.Speed(extents.Write), p.Measured()
-			log.Info("Measured on the board", "digest", w.digest.program, "cpus", w.tools.CPUs,
-				"read_megabytes_per_second", megabytes(int64(hash.BytesPerSecond())),
-				"write_megabytes_per_second", megabytes(int64(write.BytesPerSecond())),
-				"milliseconds_per_digest", m.DigestCost.Milliseconds(), "megabytes_per_digest", megabytes(max(m.Unit, image.DefaultChunkSize)))
-		}
+// tellFindings logs once what the probes decided, and once how fast the board turned out
+// to be.
+func (w *writer) tellFindings(p *extents.Plan, step Step) {
+	log := w.f.cfg.log
+	if f := p.Findings(); f.Decided && step == StepWrite && !w.toldFindings {
+		w.toldFindings = true
+		log.Info("Looked at pieces of the device", "data_equal", f.DataEqual, "of", f.DataProbes, "zero_equal", f.ZeroEqual, "of_zero", f.ZeroProbes,
+			"compare_data", f.DataEqual > 0, "compare_zeros", f.ZeroEqual > 0 && !f.Blank, "seems_blank", f.Blank)
+	}
+	if hash := p.Speed(extents.Hash); hash.Bytes >= measured && !w.toldSpeed {
+		w.toldSpeed = true
+		write, m := p.Speed(extents.Write), p.Measured()
+		log.Info("Measured on the board", "digest", w.digest.program, "cpus", w.tools.CPUs,
+			"read_megabytes_per_second", megabytes(int64(hash.BytesPerSecond())),
+			"write_megabytes_per_second", megabytes(int64(write.BytesPerSecond())),
+			"milliseconds_per_digest", m.DigestCost.Milliseconds(), "megabytes_per_digest", megabytes(max(m.Unit, image.DefaultChunkSize)))
 	}
 }
 

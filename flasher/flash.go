@@ -296,16 +296,22 @@ func (o *operation) flashOnce(ctx context.Context, parts []*part, cfg flashConfi
 		return err
 	}
 	for _, p := range parts {
-		if err := o.put(ctx, p); err != nil {
+		if err := p.w.put(ctx); err != nil {
+			return p.wrap(err)
+		}
+	}
+	// What one part wrote may have destroyed another, so that all is written first.
+	for _, p := range parts {
+		if err := o.prove(ctx, p); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// put writes and proves one part.
-func (o *operation) put(ctx context.Context, p *part) error {
-	if err := p.w.put(ctx); err != nil {
+// prove proves one part and settles the partition table that it brought.
+func (o *operation) prove(ctx context.Context, p *part) error {
+	if err := p.w.prove(ctx); err != nil {
 		return p.wrap(err)
 	}
 	p.w.noteMapped()

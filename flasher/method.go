@@ -43,7 +43,7 @@ func WithMethod(m Method) Option {
 	}
 }
 
-// put writes the image onto the device and, unless told not to, proves it.
+// put writes the image onto the device and has the board flush it.
 func (w *writer) put(ctx context.Context) error {
 	method, why, err := w.chooseMethod()
 	if err != nil {
@@ -51,13 +51,40 @@ func (w *writer) put(ctx context.Context) error {
 	}
 	w.res.Method = method
 	w.f.cfg.log.Info("Writing image", "device", w.device.Path, "bytes", w.image.Size(), "method", method, "because", why)
+	write := w.stream
 	switch method {
 	case MethodExtents:
-		return w.putExtents(ctx)
+		write = w.writeExtents
 	case MethodShell:
-		return w.putWhole(ctx, w.pipeline)
+		write = w.pipeline
 	}
-	return w.putWhole(ctx, w.stream)
+	if err := w.step(ctx, StepWrite, w.f.cfg.timeouts.Write, func(ctx context.Context) error {
+		return w.orGone(ctx, write(ctx))
+	}); err != nil {
+		return err
+	}
+	return w.sync(ctx)
+}
+
+// prove reads back what put wrote, unless told not to.
+func (w *writer) prove(ctx context.Context) error {
+	if w.f.cfg.verify == VerifyNone {
+		w.res.Warnings = append(w.res.Warnings, "what was written was not read back")
+		return nil
+	}
+	check := w.verify
+	if w.res.Method == MethodExtents {
+		if !w.extents.ReadBack() { // all of it was there
+			return w.provedExtents(ctx)
+		}
+		check = w.readBackExtents
+	}
+	if err := w.step(ctx, StepVerify, w.f.cfg.timeouts.Verify, func(ctx context.Context) error {
+		return w.orGone(ctx, check(ctx))
+	}); err != nil || w.res.Method != MethodExtents {
+		return err
+	}
+	return w.provedExtents(ctx)
 }
 
 func (w *writer) chooseMethod() (m Method, why string, err error) {
@@ -97,26 +124,6 @@ func (w *writer) missingForShell() error {
 		return fmt.Errorf("method %q: %w", MethodShell, err)
 	}
 	return nil
-}
-
-// putWhole is what the methods have in common that write the whole image.
-func (w *writer) putWhole(ctx context.Context, write func(context.Context) error) error {
-	t := &w.f.cfg.timeouts
-	if err := w.step(ctx, StepWrite, t.Write, func(ctx context.Context) error {
-		return w.orGone(ctx, write(ctx))
-	}); err != nil {
-		return err
-	}
-	if err := w.sync(ctx); err != nil {
-		return err
-	}
-	if w.f.cfg.verify == VerifyNone {
-		w.res.Warnings = append(w.res.Warnings, "what was written was not read back")
-		return nil
-	}
-	return w.step(ctx, StepVerify, t.Verify, func(ctx context.Context) error {
-		return w.orGone(ctx, w.verify(ctx))
-	})
 }
 
 // watchInterval is how often a write is looked at.

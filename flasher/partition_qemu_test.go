@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -138,6 +139,15 @@ func TestPartitions(t *testing.T) {
 		}
 		if n := strings.Count(r.console.String(), "U-Boot 20"); n > 4 {
 			t.Errorf("U-Boot showed its banner %d times in two flashes", n)
+		}
+		var order []flasher.Step
+		for _, st := range res.Steps {
+			if st.Step == flasher.StepWrite || st.Step == flasher.StepVerify {
+				order = append(order, st.Step)
+			}
+		}
+		if !slices.Equal(order, []flasher.Step{flasher.StepWrite, flasher.StepWrite, flasher.StepVerify, flasher.StepVerify}) {
+			t.Errorf("steps %v, want all written before the first is read back", order)
 		}
 		// Each preflash wiped the table, which the partitions need.
 		if len(res.Parts[0].Warnings) != 1 || !strings.Contains(res.Parts[0].Warnings[0], "put back") {

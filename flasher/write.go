@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dutflash/dutflash/busybox"
+	"github.com/dutflash/dutflash/internal/extents"
 	"github.com/dutflash/dutflash/transport/image"
 )
 
@@ -28,6 +29,9 @@ type writer struct {
 	settled bool
 	before  int64 // bytes that earlier attempts took
 	digest  digest
+	extents *extents.Plan // of MethodExtents, once it has begun
+	// What was found out on the board is in the log.
+	toldFindings, toldSpeed bool
 }
 
 // setUpShell learns the board's tools and gives it network and time.
