@@ -39,10 +39,11 @@ func TestDiskErrors(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		inject string
+		step   flasher.Step
 		text   string
 	}{
-		{"write by extents", fmt.Sprintf("@iotype=write,@sector=%d", place), "refuses to be written"},
-		{"read by extents", fmt.Sprintf("@iotype=read,@sector=%d", place), "cannot be read"},
+		{"write by extents", fmt.Sprintf("@iotype=write,@sector=%d", place), flasher.StepWrite, "refuses to be written"},
+		{"read by extents", fmt.Sprintf("@iotype=read,@sector=%d", place), flasher.StepVerify, "cannot be read"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, args := faultyDisk(t, 32*mib, tc.inject)
@@ -54,8 +55,8 @@ func TestDiskErrors(t *testing.T) {
 			f := r.flasher(t, bundleDir(t, virtboard.ARM64, debian.Bundle{}), flasher.WithRetryWait(time.Millisecond))
 			_, err := f.Flash(t.Context(), imageFile(t, "image.raw", raw), flasher.WithTarget("/dev/vdb"))
 			var typed *flasher.Error
-			if !errors.As(err, &typed) || typed.Step != flasher.StepWrite || !strings.Contains(err.Error(), tc.text) {
-				t.Fatalf("got %v, want a *flasher.Error of step %q that says %q", err, flasher.StepWrite, tc.text)
+			if !errors.As(err, &typed) || typed.Step != tc.step || !strings.Contains(err.Error(), tc.text) {
+				t.Fatalf("got %v, want a *flasher.Error of step %q that says %q", err, tc.step, tc.text)
 			}
 			if len(typed.Attempts) != 1 {
 				t.Errorf("%d attempts, want 1", len(typed.Attempts))

@@ -80,6 +80,7 @@ func TestFlashSameOnEveryBoard(t *testing.T) {
 				how := "success"
 				var fe *flasher.Error
 				if errors.As(err, &fe) {
+					t.Log(err)
 					how = fmt.Sprintf("step %s, too large %v, no device %v", fe.Step, errors.Is(err, flasher.ErrImageTooLarge), errors.Is(err, busybox.ErrNoDevice))
 				} else if err != nil {
 					t.Fatal(err)

@@ -88,10 +88,17 @@ type countingWriter struct {
 	p *Plan
 }
 
+// Write counts before the bytes leave: the board may have them, and say so, sooner than
+// it returns.
 func (c countingWriter) Write(b []byte) (int, error) {
+	c.count(len(b))
 	n, err := c.w.Write(b)
+	c.count(n - len(b))
+	return n, err
+}
+
+func (c countingWriter) count(n int) {
 	c.p.mu.Lock()
 	c.p.stats.Sent += int64(n)
 	c.p.mu.Unlock()
-	return n, err
 }

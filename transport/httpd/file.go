@@ -105,25 +105,35 @@ func (c *counted) write(p []byte) (int, error) {
 	if err := c.ctl.SetWriteDeadline(time.Now().Add(c.s.cfg.stall)); err != nil {
 		return 0, err
 	}
+	// It is counted before it leaves: the client may have it, and say so, before Flush
+	// returns.
+	c.count(int64(len(p)))
 	n, err := c.ResponseWriter.Write(p)
 	if err == nil {
 		err = c.ctl.Flush() // what lies in a buffer here was not sent
 	}
 	if err != nil {
+		c.count(-int64(len(p)))
 		return 0, err
 	}
-	if c.status >= 300 { // an error's text is not the file
+	if c.status >= 300 {
 		return n, nil
 	}
-	c.s.mu.Lock()
-	c.s.served[c.ev.Name] += int64(n)
-	c.s.mu.Unlock()
 	c.ev.Bytes += int64(n)
 	if c.ev.Bytes-c.told >= 1<<20 {
 		c.told = c.ev.Bytes
 		c.s.emit(c.ev)
 	}
 	return n, nil
+}
+
+// count adds to what is served of the file; an error's text is not the file.
+func (c *counted) count(n int64) {
+	if c.status < 300 {
+		c.s.mu.Lock()
+		c.s.served[c.ev.Name] += n
+		c.s.mu.Unlock()
+	}
 }
 
 // finish tells why the client did not get what it was promised.

@@ -133,8 +133,8 @@ func (s *Session) Path(name string) string {
 // host ("host:port"; an IPv6 host in brackets).
 func (s *Session) URL(host, name string) string { return "http://" + host + s.Path(name) }
 
-// Served returns how many body bytes of name the sockets have accepted so far,
-// of all requests together. It stays after Remove.
+// Served returns how many body bytes of name were sent so far, of all requests
+// together: never less than the clients have. It stays after Remove.
 func (s *Session) Served(name string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
