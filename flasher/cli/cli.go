@@ -97,6 +97,10 @@ func New(opts ...Option) *cobra.Command {
 		Version:       version(),
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		// A flag that a command does not have may be that of the one that was meant.
+		if before := cmd.Flags().Args(); cmd.HasSubCommands() && len(before) > 0 {
+			return unknownCommand(cmd, before[0])
+		}
 		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
 	})
 	flags := root.PersistentFlags()
@@ -112,9 +116,9 @@ func New(opts ...Option) *cobra.Command {
 	}
 	root.AddCommand(uses(consoleCommand(s), "config", "board"), powerCommand(s), bundleCommand(s), imageCommand(s), boardCommand(s))
 	s.wrap(root)
-	for _, cmd := range root.Commands() {
-		refuseUnknown(cmd)
-	}
+	refuseUnknown(root)
+	root.SetHelpCommand(helpCommand())
+	root.SetUsageTemplate(withoutItself(root.UsageTemplate()))
 	return root
 }
 
@@ -165,32 +169,6 @@ func (s *shared) wrap(root *cobra.Command) {
 		}
 	}
 	walk(root, nil)
-}
-
-// refuseUnknown has a command that only holds others refuse what is none of them:
-// cobra would print the help, and a script would take that for success.
-func refuseUnknown(cmd *cobra.Command) {
-	for _, sub := range cmd.Commands() {
-		refuseUnknown(sub)
-	}
-	if cmd.Runnable() {
-		return
-	}
-	cmd.DisableFlagsInUseLine = true
-	cmd.SuggestionsMinimumDistance = 2 // as cobra has it for the root
-	cmd.RunE = func(c *cobra.Command, a []string) error {
-		if len(a) == 0 {
-			return c.Help()
-		}
-		known := "known are"
-		if near := c.SuggestionsFor(a[0]); len(near) > 0 {
-			return usageError{fmt.Errorf("unknown command %q for %q; did you mean %q?", a[0], c.CommandPath(), near[0])}
-		}
-		for _, sub := range c.Commands() {
-			known += " " + sub.Name()
-		}
-		return usageError{fmt.Errorf("unknown command %q for %q; %s", a[0], c.CommandPath(), known)}
-	}
 }
 
 // refuseUnused is an error for a flag that was given and is none of those that the

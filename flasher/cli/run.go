@@ -47,6 +47,10 @@ func Run(root *cobra.Command) (exitCode int) {
 		fmt.Fprintf(os.Stderr, "%s: interrupted twice: the board may have been left on\n", root.Name())
 		os.Exit(exitInterrupted)
 	}()
+	root.InitDefaultCompletionCmd()
+	if completion := subcommand(root, "completion"); completion != nil {
+		refuseUnknown(completion)
+	}
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", root.Name(), message(err))
