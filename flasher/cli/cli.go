@@ -18,7 +18,8 @@
 // NO_COLOR is set, and lines are printed where TERM is dumb.
 //
 // In busybox-shell the board's shell is told how large the terminal is, and again where
-// that changes: at a prompt that waits (see console.WithIdleLines).
+// that changes: at a prompt that waits (see console.WithIdleLines). U-Boot need not be
+// told, and console leaves it to the person: see the help of these commands.
 //
 // # Exit codes
 //
