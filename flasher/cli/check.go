@@ -49,7 +49,7 @@ in this order.`,
 					return err
 				}
 				return s.check(c, b)
-			}}, "config", "board", "console-debug"),
+			}}, "config", "board", "console-debug", "verbose"),
 	)
 	return cmd
 }
@@ -210,12 +210,12 @@ func (s *shared) checkCables(ctx context.Context, cmd *cobra.Command, b *config.
 	defer func() {
 		off, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.PowerTimeout)
 		defer cancel()
-		if offErr := pwr.Off(off); offErr != nil {
+		if offErr := power.Logged(s.log, pwr, "off", func() error { return pwr.Off(off) }); offErr != nil {
 			err = errors.Join(err, fmt.Errorf("power off: %w", offErr))
 		}
 	}()
 	cycling, done := context.WithTimeout(ctx, 2*b.PowerTimeout+max(b.CycleWait, power.DefaultCycleWait))
-	err = power.Cycle(cycling, pwr, b.CycleWait)
+	err = power.Logged(s.log, pwr, "cycle", func() error { return power.Cycle(cycling, pwr, b.CycleWait) })
 	done()
 	if err != nil {
 		return "", fmt.Errorf("power: %w", err)

@@ -77,6 +77,7 @@ type shared struct {
 	consoleDebug bool
 	attached     atomic.Bool // a person sees the console, who would see it twice
 	verbose      bool
+	log          *slog.Logger // what --verbose shows
 	config       []config.Option
 	extra        []flasher.Option
 	held         []func() error // what the command does at its end
@@ -86,7 +87,7 @@ type shared struct {
 // the streams that are set on it, and obey its context. Errors are returned and
 // not printed. Each call returns a new tree, which runs one command.
 func New(opts ...Option) *cobra.Command {
-	s := &shared{}
+	s := &shared{log: slog.New(slog.DiscardHandler)}
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -154,6 +155,9 @@ func (s *shared) wrap(root *cobra.Command) {
 	walk = func(cmd *cobra.Command, above []*pflag.FlagSet) {
 		if run := cmd.RunE; run != nil {
 			cmd.RunE = func(c *cobra.Command, a []string) (err error) {
+				if s.verbose {
+					s.log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
+				}
 				if err := errorsFirst(refuseUnused(c, above), refuseEmpty(append([]*pflag.FlagSet{c.LocalFlags()}, above...))); err != nil {
 					return err
 				}
@@ -212,7 +216,11 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // load reads the board file.
 func (s *shared) load() (*config.File, error) {
-	f, err := config.Load(s.file, s.config...)
+	opts := slices.Clone(s.config)
+	if s.verbose {
+		opts = append(opts, config.WithLogger(s.log))
+	}
+	f, err := config.Load(s.file, opts...)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w (name your board file with --config)", err)
 	}
@@ -239,7 +247,7 @@ func (s *shared) one() (*config.Board, error) {
 func (s *shared) options(cmd *cobra.Command) []flasher.Option {
 	opts := slices.Clone(s.extra)
 	if s.verbose {
-		opts = append(opts, flasher.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))))
+		opts = append(opts, flasher.WithLogger(s.log))
 	}
 	var to []io.Writer
 	if s.consoleDebug {

@@ -70,9 +70,9 @@ func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.
 			if err != nil {
 				return err
 			}
-			return do(cmd.Context(), cmd, b, c)
+			return power.Logged(s.log, c, use, func() error { return do(cmd.Context(), cmd, b, c) })
 		},
-	}, "config", "board")
+	}, "config", "board", "verbose")
 }
 
 // power returns the one board that is meant, and its power switch.

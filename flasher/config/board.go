@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 type reader struct {
 	drivers Drivers
 	known   bundle.Boards
+	log     *slog.Logger
 }
 
 // board reads one board of a board file.
@@ -130,7 +132,7 @@ func (r *reader) serial(b *Board, n *yaml.Node, path string) []error {
 	if !ok {
 		return append(errs, fields.At(n, path+".type", fields.Unknown("serial driver", kind, namesFor(false, r.drivers.Serial))))
 	}
-	s := Settings{node: n, path: path}
+	s := Settings{node: n, path: path, log: r.log}
 	b.open = func() (flasher.OpenConsole, error) { return driver(s) }
 	if _, err := b.open(); err != nil {
 		errs = append(errs, s.locate(err))
@@ -145,7 +147,7 @@ func (r *reader) power(b *Board, n *yaml.Node, path string) []error {
 	if !ok {
 		return append(errs, fields.At(n, path+".type", fields.Unknown("power driver", kind, namesFor(false, r.drivers.Power))))
 	}
-	s := Settings{node: n, path: path}
+	s := Settings{node: n, path: path, log: r.log}
 	b.power = func() (power.Controller, error) { return driver(s) }
 	b.PowerTimeout = powerTimeout(kind, s)
 	if _, err := b.power(); err != nil {

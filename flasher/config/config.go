@@ -77,6 +77,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
@@ -181,7 +182,7 @@ func Load(path string, opts ...Option) (*File, error) {
 // Parse reads a board file. All problems are reported, each with its line and
 // column.
 func Parse(data []byte, opts ...Option) (*File, error) {
-	r := reader{drivers: DefaultDrivers(), known: bundle.KnownBoards()}
+	r := reader{drivers: DefaultDrivers(), known: bundle.KnownBoards(), log: slog.New(slog.DiscardHandler)}
 	for _, opt := range opts {
 		if err := opt(&r); err != nil {
 			return nil, err

@@ -215,7 +215,7 @@ func (e *exporter) child(at *yaml.Node, path string) (found, error) {
 			if config.IsZero() {
 				config = yaml.Node{Kind: yaml.MappingNode, Line: at.Line, Column: at.Column}
 			}
-			return found{d.Type, at, path, Settings{withoutLogLevel(&config), path + ".config", true}}, nil
+			return found{d.Type, at, path, Settings{withoutLogLevel(&config), path + ".config", true, e.log}}, nil
 		}
 		p, err := e.find(ref)
 		if err != nil {
