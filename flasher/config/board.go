@@ -14,9 +14,6 @@ import (
 	"github.com/dutflash/dutflash/flasher/config/internal/fields"
 	"github.com/dutflash/dutflash/power"
 	"github.com/dutflash/dutflash/power/redfish"
-	"github.com/dutflash/dutflash/transport/console"
-	"github.com/dutflash/dutflash/transport/image"
-	"github.com/dutflash/dutflash/uboot"
 )
 
 // reader is what a file is read with.
@@ -68,10 +65,8 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 		errs = append(errs, r.power(b, &s.Power, p.Path+".power")...)
 	}
 	errs = append(errs, s.checkLoad(p)...)
-	if len(errs) == 0 { // what else does not go together
-		if _, err := b.Flasher(); err != nil {
-			errs = append(errs, fields.At(p.KeyNode, p.Path, err))
-		}
+	if len(errs) == 0 {
+		errs = append(errs, b.checkOptions(p)...)
 	}
 	return b, b.postpone(errs)
 }
@@ -225,9 +220,9 @@ func (b *Board) Flasher(opts ...flasher.Option) (_ *flasher.Flasher, err error) 
 	if err != nil {
 		return nil, err
 	}
-	own, err := b.options()
-	if err != nil {
-		return nil, err
+	var own []flasher.Option
+	for _, o := range b.options() {
+		own = append(own, o.opt)
 	}
 	if r, ok := pwr.(power.Releaser); ok {
 		own = append(own, flasher.WithCloser(released{r}))
@@ -259,52 +254,4 @@ func (l *loadMethod) UnmarshalText(text []byte) error {
 	}
 	*l = loadMethod(text)
 	return nil
-}
-
-func (b *Board) options() ([]flasher.Option, error) {
-	s := &b.settings
-	opts := []flasher.Option{flasher.WithTimeouts(flasher.Timeouts{Power: b.PowerTimeout}), flasher.UseManifest(b.Manifest), flasher.UseDTBVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
-	if b.CacheDir != "" {
-		opts = append(opts, flasher.WithCacheDir(b.CacheDir))
-	}
-	if b.HTTPDir != "" {
-		opts = append(opts, flasher.WithPrepareOptions(image.WithCacheDir(b.HTTPDir)))
-	}
-	if b.TFTPDir != "" {
-		opts = append(opts, flasher.WithTFTPDir(b.TFTPDir))
-	}
-	if b.CACert != "" {
-		opts = append(opts, flasher.WithSourceOptions(image.WithCAFile(b.CACert)))
-	}
-	if s.ServerAddress.IsValid() {
-		opts = append(opts, flasher.WithServerAddress(s.ServerAddress))
-	}
-	if s.BindAddress.IsValid() {
-		opts = append(opts, flasher.WithBindAddress(s.BindAddress))
-	}
-	if s.Pace != 0 {
-		opts = append(opts, flasher.WithConsoleOptions(console.WithPace(console.Pace{ChunkDelay: time.Duration(float64(time.Second) / s.Pace)})))
-	}
-	if s.Load != "" {
-		opts = append(opts, flasher.WithLoad(flasher.LoadMethod(s.Load)))
-	}
-	if s.LoadBaud != 0 {
-		opts = append(opts, flasher.WithLoadBaud(s.LoadBaud))
-	}
-	if s.TFTPServer.IsValid() {
-		opts = append(opts, flasher.WithTFTPServer(s.TFTPServer, s.TFTPPrefix))
-	}
-	if s.HTTPPort != 0 {
-		opts = append(opts, flasher.WithHTTPPort(s.HTTPPort))
-	}
-	if s.CycleWait != 0 {
-		opts = append(opts, flasher.WithCycleWait(s.CycleWait))
-	}
-	if len(s.UBoot.Prompts) > 0 {
-		opts = append(opts, flasher.WithUBootOptions(uboot.WithPrompts(s.UBoot.Prompts...)))
-	}
-	if s.UBoot.StopKey != "" {
-		opts = append(opts, flasher.WithUBootOptions(uboot.WithStopKey(s.UBoot.StopKey)))
-	}
-	return opts, nil
 }

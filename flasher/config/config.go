@@ -162,8 +162,19 @@ type boardFields struct {
 }
 
 type ubootFields struct {
-	Prompts []string `yaml:"prompts"`
-	StopKey string   `yaml:"stop_key"`
+	Prompts []text `yaml:"prompts"`
+	StopKey text   `yaml:"stop_key"`
+}
+
+// text is one that is not empty where it is given.
+type text string
+
+func (t *text) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		return errors.New("it is empty")
+	}
+	*t = text(b)
+	return nil
 }
 
 // Load reads a board file from disk.

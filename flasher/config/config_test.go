@@ -57,7 +57,7 @@ func TestProblems(t *testing.T) {
 		{"unknown board", replace("ti-j784s4", "ti-j784"), "boards.ti-03.board: unknown board"},
 		{"board twice", good + "  rpi: {}\n", "boards.rpi: it is there already, in line 11"},
 		{"key twice", replace("    default_target", "    board: x\n    default_target"), "ti-03.board: it is there already, in line 3"},
-		{"no number", replace("1500000", "fast"), "6:17: boards.ti-03.serial.baudrate: cannot unmarshal"},
+		{"no number", replace("1500000", "fast"), "6:17: boards.ti-03.serial.baudrate: fast is not a whole number"},
 		{"speed twice", replace("/dev/ttyUSB0", "/dev/ttyUSB0?baud=9600"), "say it once"},
 		{"misspelt load method", replace("cycle_wait: 5s", "load: ymodm"), `10:11: boards.ti-03.load: unknown load method "ymodm"; did you mean "ymodem"?`},
 		{"no address", replace("cycle_wait: 5s", "tftp_server: lab"), "10:18: boards.ti-03.tftp_server:"},
@@ -69,6 +69,14 @@ func TestProblems(t *testing.T) {
 		{"no duration", replace("5s", "soon"), "10:17: boards.ti-03.cycle_wait:"},
 		{"no address of this host", replace("cycle_wait: 5s", "server_address: lab"), "10:21: boards.ti-03.server_address:"},
 		{"no bind address", replace("cycle_wait: 5s", "bind_address: 10.0.0.300"), "10:19: boards.ti-03.bind_address:"},
+		{"prompt that is empty", replace(`prompts: ["J7 => "]`, `prompts: ["J7 => ", ""]`), "9:33: boards.ti-03.uboot.prompts[1]: it is empty"},
+		{"prompt that is no list", replace(`["J7 => "]`, "J7"), "9:22: boards.ti-03.uboot.prompts: J7 is not a list: write it as [a, b]"},
+		{"prompt that is a list", replace(`["J7 => "]`, "[[J7]]"), "9:23: boards.ti-03.uboot.prompts[0]: a list is not a single value"},
+		{"stop key that is empty", replace(`"\e"`, `""`), "9:44: boards.ti-03.uboot.stop_key: it is empty"},
+		{"server that nobody reaches", replace("cycle_wait: 5s", "server_address: 0.0.0.0"), "10:21: boards.ti-03.server_address: 0.0.0.0 is no address that a board could reach"},
+		{"TFTP server that nobody reaches", replace("cycle_wait: 5s", "tftp_prefix: lab/\n    tftp_server: 0.0.0.0"), "11:18: boards.ti-03.tftp_server: 0.0.0.0 is no address that a board could reach"},
+		{"prefix with a blank", replace("cycle_wait: 5s", "tftp_server: 10.0.0.2\n    tftp_prefix: a b"), `11:18: boards.ti-03.tftp_prefix: the prefix "a b" has a character`},
+		{"no truth", replace(`{type: command, on: "true", off: "true"}`, "{type: relay, port: p, relay: 1, status: maybe}"), "7:53: boards.ti-03.power.status: maybe is not true or false"},
 		{"pace", replace("cycle_wait: 5s", "pace: .nan"), "10:11: boards.ti-03.pace: NaN is not from 1 to 1000000"},
 		{"negative wait", replace("cycle_wait: 5s", "cycle_wait: -5s"), "10:17: boards.ti-03.cycle_wait: -5s is less than 1ms"},
 		{"nonsense in a URL", replace("/dev/ttyUSB0", "/dev/ttyUSB0?parity=some"), "boards.ti-03.serial: open console /dev/ttyUSB0?baud=1500000&parity=some: bad console URL: parity=some is not known"},
@@ -130,7 +138,7 @@ func TestLoadKeys(t *testing.T) {
 		text := "boards:\n  a: {flasher_bundle: x, serial: tcp://rack:1, power: {type: command, on: a, off: b}, " + keys[1:] + "\n"
 		f, err := config.Parse([]byte(text))
 		if says != "" {
-			if err == nil || !strings.Contains(err.Error(), says) || !strings.HasPrefix(err.Error(), "2:3: boards.a: ") {
+			if err == nil || !strings.Contains(err.Error(), says) || !strings.HasPrefix(err.Error(), "2:123: boards.a.tftp_prefix: ") {
 				t.Errorf("%s: got %v, want %q with its place", keys, err, says)
 			}
 			continue

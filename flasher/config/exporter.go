@@ -135,10 +135,8 @@ func (e *exporter) exported(p fields.Pair, kind string) (*Board, []error) {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) == 0 { // what does not go together
-		if _, err := b.Flasher(); err != nil {
-			errs = append(errs, fields.At(p.KeyNode, p.Path, err))
-		}
+	if len(errs) == 0 {
+		errs = append(errs, b.checkOptions(p)...)
 	}
 	return b, b.postpone(errs)
 }

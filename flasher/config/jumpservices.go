@@ -94,7 +94,7 @@ func useUBoot(b *Board, c found) error {
 		return err
 	}
 	if prompt := strings.TrimSpace(s.Prompt); prompt != "" {
-		b.settings.UBoot.Prompts = []string{prompt + " "}
+		b.settings.UBoot.Prompts = []text{text(prompt + " ")}
 	}
 	return nil
 }

@@ -74,6 +74,8 @@ func (d decoder) decode(n *yaml.Node, path string, v reflect.Value) []error {
 		return d.decodeStruct(n, path, v)
 	case v.Kind() == reflect.Map:
 		return d.decodeMap(n, path, v)
+	case v.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
+		return d.decodeSlice(n, path, v)
 	}
 	expanded := n
 	if !d.literal {
@@ -83,25 +85,9 @@ func (d decoder) decode(n *yaml.Node, path string, v reflect.Value) []error {
 		}
 	}
 	if err := expanded.Decode(v.Addr().Interface()); err != nil {
-		if expanded != n { // what a variable holds may be a secret
-			err = fmt.Errorf("what %s holds is no %v", n.Value, v.Type())
-		}
-		return []error{At(n, path, plain(err))}
+		return []error{At(n, path, misfit(n, expanded.Value != n.Value, v.Type(), err))}
 	}
 	return nil
-}
-
-// plain takes the line number off an error of the YAML package, since ours has it.
-func plain(err error) error {
-	var te *yaml.TypeError
-	if !errors.As(err, &te) || len(te.Errors) == 0 {
-		return err
-	}
-	_, text, ok := strings.Cut(te.Errors[0], ": ")
-	if !ok {
-		text = te.Errors[0]
-	}
-	return errors.New(text)
 }
 
 func (d decoder) decodeStruct(n *yaml.Node, path string, v reflect.Value) []error {
@@ -145,6 +131,14 @@ func (d decoder) decodeMap(n *yaml.Node, path string, v reflect.Value) []error {
 		value := reflect.New(v.Type().Elem()).Elem()
 		errs = append(errs, d.decode(p.Value, p.Path, value)...)
 		v.SetMapIndex(reflect.ValueOf(p.Key), value)
+	}
+	return errs
+}
+
+func (d decoder) decodeSlice(n *yaml.Node, path string, v reflect.Value) (errs []error) {
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+	for i, item := range n.Content {
+		errs = append(errs, d.decode(item, fmt.Sprintf("%s[%d]", path, i), v.Index(i))...)
 	}
 	return errs
 }
