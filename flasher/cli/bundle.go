@@ -26,13 +26,27 @@ func bundleCommand(s *shared) *cobra.Command {
 		}
 		return opts
 	}
+	// of is a command about one bundle: that of REF, or of a board.
+	of := func(use, short string, do func(*cobra.Command, string, []bundle.Option) error) *cobra.Command {
+		return uses(&cobra.Command{
+			Use: use + " REF | " + use + " --board NAME", Short: short,
+			Long: short + `.
+REF is a reference, a layout or a directory. In its place, --board or --config name a
+board, whose flasher_bundle and cache_dir are used.`,
+			Args: args(cobra.MaximumNArgs(1)),
+			RunE: func(c *cobra.Command, a []string) error {
+				ref, err := s.bundleOf(c, a, &cacheDir)
+				if err != nil {
+					return err
+				}
+				return do(c, ref, opts(c))
+			},
+		}, "cache-dir", "plain-http", "config", "board")
+	}
 	cmd.AddCommand(
-		uses(&cobra.Command{Use: "pull REF", Short: "Pull a bundle into the cache and print its digest", Args: args(cobra.ExactArgs(1)),
-			RunE: func(c *cobra.Command, a []string) error { return pull(c, a[0], opts(c)) }}, "cache-dir", "plain-http"),
-		uses(&cobra.Command{Use: "inspect REF", Short: "Print what a bundle holds: a reference, a layout or a directory", Args: args(cobra.ExactArgs(1)),
-			RunE: func(c *cobra.Command, a []string) error { return inspectBundle(c, a[0], opts(c)) }}, "cache-dir", "plain-http"),
-		uses(&cobra.Command{Use: "lint REF", Short: "Look for mistakes in a bundle", Args: args(cobra.ExactArgs(1)),
-			RunE: func(c *cobra.Command, a []string) error { return lint(c, a[0], opts(c)) }}, "cache-dir", "plain-http"),
+		of("pull", "Pull a bundle into the cache and print its digest", pull),
+		of("inspect", "Print what a bundle holds", inspectBundle),
+		of("lint", "Look for mistakes in a bundle", lint),
 		&cobra.Command{Use: "create DIR LAYOUT", Short: "Make an OCI layout of the directory of a bundle", Args: args(cobra.ExactArgs(2)),
 			RunE: func(c *cobra.Command, a []string) error {
 				digest, err := bundle.Create(c.Context(), a[0], a[1], opts(c)...)
@@ -46,6 +60,28 @@ func bundleCommand(s *shared) *cobra.Command {
 		templateCommand(), cacheCommand(&cacheDir),
 	)
 	return cmd
+}
+
+// bundleOf is the bundle that a command line names, and sets the cache of a board whose
+// bundle that is.
+func (s *shared) bundleOf(c *cobra.Command, a []string, cacheDir *string) (string, error) {
+	ofBoard := c.Flags().Changed("board") || c.Flags().Changed("config")
+	switch {
+	case len(a) == 1 && a[0] == "":
+		return "", usageError{fmt.Errorf("REF is empty (see %s --help)", c.CommandPath())}
+	case (len(a) == 1) == ofBoard:
+		return "", usageError{fmt.Errorf("%s takes either a REF or --board (see %[1]s --help)", c.CommandPath())}
+	case len(a) == 1:
+		return a[0], nil
+	}
+	b, err := s.one()
+	if err != nil {
+		return "", err
+	}
+	if *cacheDir == "" {
+		*cacheDir = b.CacheDir
+	}
+	return b.FlasherBundle, nil
 }
 
 func printDigest(c *cobra.Command, digest string, err error) error {
@@ -130,10 +166,13 @@ func lint(c *cobra.Command, ref string, opts []bundle.Option) error {
 			bad++
 		}
 	}
-	if bad > 0 {
-		return fmt.Errorf("bundle lint: %d errors in %s", bad, ref)
+	switch bad {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("bundle lint: 1 error in %s", ref)
 	}
-	return nil
+	return fmt.Errorf("bundle lint: %d errors in %s", bad, ref)
 }
 
 func templateCommand() *cobra.Command {
