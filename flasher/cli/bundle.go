@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -179,13 +180,18 @@ func templateCommand() *cobra.Command {
 	names := strings.Join(bundle.Templates(), ", ")
 	return &cobra.Command{
 		Use: "template DIR TEMPLATE BOARD", Short: "Start a bundle for a new board; templates are " + names, Args: args(cobra.ExactArgs(3)),
-		RunE: func(c *cobra.Command, a []string) error { return bundle.WriteTemplate(a[0], a[1], a[2]) },
+		RunE: func(c *cobra.Command, a []string) error {
+			if !slices.Contains(bundle.Templates(), a[1]) {
+				return usageError{fmt.Errorf("there is no template %q; known are %s", a[1], names)}
+			}
+			return bundle.WriteTemplate(a[0], a[1], a[2])
+		},
 	}
 }
 
 func cacheCommand(dir *string) *cobra.Command {
 	cmd := &cobra.Command{Use: "cache", Short: "List or prune the bundles that are kept"}
-	list := uses(&cobra.Command{Use: "list", Short: "List the bundles, the one used last first", Args: args(cobra.NoArgs),
+	list := uses(&cobra.Command{Use: "list", Short: "List the bundles, the one used last first", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cache, err := bundle.OpenCache(*dir)
 			if err != nil {
@@ -201,7 +207,7 @@ func cacheCommand(dir *string) *cobra.Command {
 			return nil
 		}}, "cache-dir")
 	var o bundle.PruneOptions
-	prune := uses(&cobra.Command{Use: "prune", Short: "Drop old bundles, and what none needs", Args: args(cobra.NoArgs),
+	prune := uses(&cobra.Command{Use: "prune", Short: "Drop old bundles, and what none needs", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.MaxAge < 0 || o.MaxSize < 0 {
 				return usageError{fmt.Errorf("--max-age %v and --max-size %d: none may be negative", o.MaxAge, o.MaxSize)}

@@ -24,7 +24,7 @@ import (
 func boardCommand(s *shared) *cobra.Command {
 	cmd := &cobra.Command{Use: "board", Short: "List the boards of the file, or check one"}
 	cmd.AddCommand(
-		uses(&cobra.Command{Use: "list", Short: "List the boards of the board file", Args: args(cobra.NoArgs),
+		uses(&cobra.Command{Use: "list", Short: "List the boards of the board file", Args: noArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				f, err := s.load()
 				if err != nil {
@@ -42,7 +42,7 @@ serial line and the power switch. The board is power-cycled, listened to until i
 something, and left off. Nothing is loaded or written. The exit code is that of the
 first check that failed: 3 (2 for a name that the bundle does not have), 4, 4 and 5,
 in this order.`,
-			Args: args(cobra.NoArgs),
+			Args: noArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				b, err := s.one()
 				if err != nil {

@@ -98,13 +98,7 @@ func New(opts ...Option) *cobra.Command {
 		SilenceErrors: true,
 		Version:       version(),
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		// A flag that a command does not have may be that of the one that was meant.
-		if before := cmd.Flags().Args(); cmd.HasSubCommands() && len(before) > 0 {
-			return unknownCommand(cmd, before[0])
-		}
-		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
-	})
+	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.file, "config", "boards.yaml", "board file, or exporter file of Jumpstarter")
 	flags.StringVar(&s.board, "board", "", "name of the board; not needed where the file has one")
@@ -168,6 +162,9 @@ func (s *shared) wrap(root *cobra.Command) {
 				}()
 				return run(c, a)
 			}
+		}
+		if len(above) > 0 {
+			hideUnused(cmd, above)
 		}
 		for _, sub := range cmd.Commands() {
 			walk(sub, append(slices.Clone(above), cmd.PersistentFlags()))
@@ -286,7 +283,7 @@ func (s *shared) flasher(cmd *cobra.Command, opts ...flasher.Option) (*flasher.F
 		if !errors.Is(err, flasher.ErrConfig) {
 			err = usageError{err}
 		}
-		return nil, err
+		return nil, ofFlag(cmd, err)
 	}
 	s.held = append(s.held, f.Close)
 	return f, nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // refuseUnknown has a command that only holds others refuse what is none of them:
@@ -33,22 +34,46 @@ func withoutItself(template string) string {
 	return strings.Replace(template, "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1)
 }
 
+// hideUnused has the help of a command not show those flags of the commands above it
+// that mean nothing for it, and which it refuses.
+func hideUnused(cmd *cobra.Command, above []*pflag.FlagSet) {
+	cmd.SetHelpFunc(func(c *cobra.Command, a []string) {
+		used := usedBelow(c)
+		for _, flags := range above {
+			flags.VisitAll(func(f *pflag.Flag) { f.Hidden = f.Hidden || !slices.Contains(used, f.Name) })
+		}
+		cmd.Parent().HelpFunc()(c, a)
+	})
+}
+
+// usedBelow are the flags of the commands above it that a command, or one of its own,
+// uses.
+func usedBelow(cmd *cobra.Command) []string {
+	used := strings.Fields(cmd.Annotations[usesKey])
+	for _, sub := range cmd.Commands() {
+		used = append(used, usedBelow(sub)...)
+	}
+	return used
+}
+
 // unknownCommand is the error for a name that none of a command's subcommands has.
 func unknownCommand(c *cobra.Command, name string) error {
-	c.SuggestionsMinimumDistance = 2 // as cobra has it for the root
-	if near := c.SuggestionsFor(name); len(near) > 0 {
-		return usageError{fmt.Errorf("unknown command %q for %q; did you mean %q?", name, c.CommandPath(), near[0])}
+	if name == "version" && c.Version != "" {
+		return usageError{fmt.Errorf("unknown command %q for %q; did you mean %q?", name, c.CommandPath(), c.CommandPath()+" --version")}
 	}
-	if !c.HasAvailableSubCommands() {
-		return usageError{fmt.Errorf("unknown command %q for %q, which has none", name, c.CommandPath())}
-	}
-	known := "known are"
+	var known []string
 	for _, sub := range c.Commands() {
 		if sub.IsAvailableCommand() {
-			known += " " + sub.Name()
+			known = append(known, sub.Name())
 		}
 	}
-	return usageError{fmt.Errorf("unknown command %q for %q; %s", name, c.CommandPath(), known)}
+	switch near := near(name, known); {
+	case near != "":
+		return usageError{fmt.Errorf("unknown command %q for %q; did you mean %q?", name, c.CommandPath(), near)}
+	case known == nil:
+		return usageError{fmt.Errorf("unknown command %q for %q, which has none", name, c.CommandPath())}
+	}
+	return usageError{fmt.Errorf("unknown command %q for %q; known are %s", name, c.CommandPath(), strings.Join(known, " "))}
 }
 
 // helpCommand is cobra's, which takes a command that there is not for a success.

@@ -64,7 +64,7 @@ func rescue(ctx context.Context, _ *cobra.Command, b *config.Board, c power.Cont
 
 func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.Command, *config.Board, power.Controller) error) *cobra.Command {
 	return uses(&cobra.Command{
-		Use: use, Short: short, Args: args(cobra.NoArgs),
+		Use: use, Short: short, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, c, err := s.power()
 			if err != nil {

@@ -29,7 +29,7 @@ func readCommand(s *shared) *cobra.Command {
 		Short: "Print whether the board is on, and what it draws, as far as the switch can tell",
 		Long: `Print whether the board is on, and what it draws, as far as the switch can tell. With
 --interval it goes on until Ctrl-C or --count, with one line for each reading.`,
-		Args: args(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
 	}
 	flags := cmd.Flags()

@@ -73,7 +73,8 @@ func message(err error) string {
 		return "interrupted: " + strings.TrimSuffix(text, "; last console lines:")
 	}
 	first, rest, _ := strings.Cut(text, "\n")
-	if i := strings.Index(first, ": power off"); switched && i >= 0 && strings.HasSuffix(rest, first[i:]) && !strings.Contains(rest, "\n") {
+	const atTheEnd = ": power state: "
+	if i := strings.Index(rest, atTheEnd); switched && i >= 0 && !strings.Contains(rest, "\n") && strings.Contains(first, ": power: "+rest[i+len(atTheEnd):]) {
 		return first + "; the board may be on"
 	}
 	return text

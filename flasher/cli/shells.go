@@ -123,7 +123,7 @@ func shellCommand(s *shared, f *shellFlags, use, short, long string, replay int,
 		Use:   use,
 		Short: short + "; Ctrl-] leaves it",
 		Long:  long,
-		Args:  args(cobra.NoArgs),
+		Args:  noArgs,
 	}
 	f.transcriptFlag.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dutflash/dutflash/internal/closest"
 )
 
 // ErrNoVariable marks a [Problem] that is an environment variable that is not set.
@@ -228,7 +230,7 @@ func Find(p Pair, key string) (at *yaml.Node, path string) {
 
 // Unknown is the error for a name that is not among the known ones.
 func Unknown(what, name string, known []string) error {
-	if near := closest(name, known); near != "" {
+	if near := closest.To(name, known); near != "" {
 		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
 	}
 	known = slices.Sorted(slices.Values(known))
