@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -50,10 +51,14 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 	if s.Load != "" {
 		b.Load = flasher.LoadMethod(s.Load)
 	}
+	given := func(key string) bool { // also where its variable is not set
+		at, path := fields.Find(p, key)
+		return path != p.Path && at.Value != ""
+	}
 	for _, required := range []struct {
 		key     string
 		missing bool
-	}{{"flasher_bundle", b.FlasherBundle == "" && s.Board == ""}, {"serial", s.Serial.IsZero()}, {"power", s.Power.IsZero()}} {
+	}{{"flasher_bundle", !given("flasher_bundle") && !given("board")}, {"serial", s.Serial.IsZero()}, {"power", s.Power.IsZero()}} {
 		if required.missing {
 			errs = append(errs, fields.At(p.KeyNode, p.Path, fmt.Errorf("it has no %s", required.key)))
 		}
@@ -119,36 +124,50 @@ func (b *Board) postpone(errs []error) (now []error) {
 
 // serial finds the driver of a board's console and has it look at its settings.
 func (r *reader) serial(b *Board, n *yaml.Node, path string) []error {
-	kind, errs := "url", []error(nil)
+	kind := "url"
 	if n.Kind != yaml.ScalarNode {
-		kind, n, errs = takeType(n, path, kind)
+		at, rest, errs := takeType(n, path)
+		if errs != nil {
+			return errs
+		}
+		n = rest
+		if at != nil {
+			kind = at.Value
+		}
+		if _, ok := r.drivers.Serial[kind]; !ok {
+			return []error{fields.At(at, path+".type", fields.Unknown("serial driver", kind, namesFor(false, r.drivers.Serial)))}
+		}
 	}
-	driver, ok := r.drivers.Serial[kind]
-	if !ok {
-		return append(errs, fields.At(n, path+".type", fields.Unknown("serial driver", kind, namesFor(false, r.drivers.Serial))))
-	}
+	driver := r.drivers.Serial[kind]
 	s := Settings{node: n, path: path, log: r.log}
 	b.open = func() (flasher.OpenConsole, error) { return driver(s) }
 	if _, err := b.open(); err != nil {
-		errs = append(errs, s.locate(err))
+		return []error{s.locate(err)}
 	}
-	return errs
+	return nil
 }
 
 // power does the same for the power switch.
 func (r *reader) power(b *Board, n *yaml.Node, path string) []error {
-	kind, n, errs := takeType(n, path, "")
+	at, n, errs := takeType(n, path)
+	if errs != nil {
+		return errs
+	}
+	if at == nil || at.Value == "" {
+		return []error{fields.At(n, path, fmt.Errorf("it has no type; known are %s", strings.Join(namesFor(false, r.drivers.Power), ", ")))}
+	}
+	kind := at.Value
 	driver, ok := r.drivers.Power[kind]
 	if !ok {
-		return append(errs, fields.At(n, path+".type", fields.Unknown("power driver", kind, namesFor(false, r.drivers.Power))))
+		return []error{fields.At(at, path+".type", fields.Unknown("power driver", kind, namesFor(false, r.drivers.Power)))}
 	}
 	s := Settings{node: n, path: path, log: r.log}
 	b.power = func() (power.Controller, error) { return driver(s) }
 	b.PowerTimeout = powerTimeout(kind, s)
 	if _, err := b.power(); err != nil {
-		errs = append(errs, s.locate(err))
+		return []error{s.locate(err)}
 	}
-	return errs
+	return nil
 }
 
 // How long one command to a switch may take that says nothing else: to most, and to
@@ -187,19 +206,19 @@ func powerTimeout(kind string, settings Settings) time.Duration {
 	return d + max(0, s.Graceful) + max(0, s.Settle)
 }
 
-// takeType takes the key type out of a mapping.
-func takeType(n *yaml.Node, path, kind string) (string, *yaml.Node, []error) {
+// takeType takes the key type out of a mapping; kind is nil where it has none.
+func takeType(n *yaml.Node, path string) (kind, rest *yaml.Node, errs []error) {
 	pairs, errs := fields.Pairs(n, path)
-	rest := *n
-	rest.Content = nil
+	without := *n
+	without.Content = nil
 	for _, p := range pairs {
 		if p.Key == "type" {
-			kind = p.Value.Value
+			kind = p.Value
 			continue
 		}
-		rest.Content = append(rest.Content, p.KeyNode, p.Value)
+		without.Content = append(without.Content, p.KeyNode, p.Value)
 	}
-	return kind, &rest, errs
+	return kind, &without, errs
 }
 
 // Power returns the board's power switch. One that is a [power.Releaser], as a GPIO line

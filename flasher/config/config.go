@@ -243,13 +243,26 @@ func parseYAML(data []byte) (*yaml.Node, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("it is empty")
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w%s", err, yamlHint(data, err))
 	}
 	var more yaml.Node
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, errors.New("it has more than one YAML document")
 	}
 	return doc.Content[0], nil
+}
+
+// yamlHint is what is often the mistake where YAML is not understood.
+func yamlHint(data []byte, err error) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "cannot start any token") && (bytes.HasPrefix(data, []byte("\t")) || bytes.Contains(data, []byte("\n\t"))):
+		return " (YAML is indented with blanks and not with tabs)"
+	case strings.Contains(text, "expected ',' or '}'") && bytes.Contains(data, []byte("${")):
+		return ` (within braces, a value with a variable must be in quotes: {password: "${NAME}"})`
+	case strings.Contains(text, "did not find expected key"):
+		return " (is a line there, or below, indented more or less than its neighbours?)"
+	}
+	return ""
 }
 
 // Names returns the names of the boards, sorted.

@@ -50,7 +50,20 @@ func TestProblems(t *testing.T) {
 		{"strange key", replace("default_target:", "colour:"), `unknown key "colour"; known are bind_address, board, cacert`},
 		{"misspelt top", "board: {}\n", `unknown key "board"; did you mean "boards"?`},
 		{"unknown driver", replace("type: command", "type: comand"), `boards.ti-03.power.type: unknown power driver "comand"; did you mean "command"?`},
-		{"no power type", replace("type: command, ", ""), `unknown power driver ""`},
+		{"no power type", replace("type: command, ", ""), "7:12: boards.ti-03.power: it has no type; known are command, gpio, "},
+		{"place of a type", replace("type: command", "type: comand"), "7:19: boards.ti-03.power.type: unknown"},
+		{"power that is a text", replace(`{type: command, on: "true", off: "true"}`, "on"), "7:12: boards.ti-03.power: must be a mapping"},
+		{"request that is a text", replace(`{type: command, on: "true", off: "true"}`, `{type: http, on: "http://s/on", off: {url: "http://s/off"}}`),
+			"7:29: boards.ti-03.power.on: must be a mapping of keys to values; known are body, method, url"},
+		{"nobody's switch", replace(`{type: command, on: "true", off: "true"}`, "{type: manual}"), "7:12: boards.ti-03.power: it has no board"},
+		{"no relay", replace(`{type: command, on: "true", off: "true"}`, "{type: relay}"), "7:12: boards.ti-03.power: it has no port and no relay"},
+		{"no make", replace(`{type: command, on: "true", off: "true"}`, "{type: snmp, address: a}"), "7:12: boards.ti-03.power: it has no make; known are apc, "},
+		{"no port", replace(`{type: command, on: "true", off: "true"}`, "{type: ykush}"), "7:12: boards.ti-03.power: it has no port"},
+		{"blank in an address", replace(`{type: command, on: "true", off: "true"}`, "{type: shelly, address: 'a b'}"), "the address is neither HOST"},
+		{"tab", replace("    default_target", "\tdefault_target"), "(YAML is indented with blanks and not with tabs)"},
+		{"variable in braces", replace(`off: "true"`, "off: ${OFF}"), "(within braces, a value with a variable must be in quotes"},
+		{"indentation", replace("    default_target", "   default_target"), "indented more or less than its neighbours"},
+		{"rate in quotes that is none", replace("1500000", `"fast"`), "6:17: boards.ti-03.serial.baudrate: fast is not a whole number"},
 		{"no off", replace(`, off: "true"`, ""), "boards.ti-03.power: it has no off"},
 		{"no bundle", replace("    board: ti-j784s4\n", ""), "2:3: boards.ti-03: it has no flasher_bundle"},
 		{"no serial", replace("    serial: tcp://rack7:4001\n", ""), "boards.rpi: it has no serial"},
@@ -92,6 +105,19 @@ func TestProblems(t *testing.T) {
 				t.Errorf("got %v\nwant %q", err, tc.says)
 			}
 		})
+	}
+}
+
+// TestQuotedNumbers: within braces a variable must be in quotes, also where it holds a
+// number.
+func TestQuotedNumbers(t *testing.T) {
+	t.Setenv("RATE", "115200")
+	t.Setenv("NO_RATE", "sesame")
+	for rate, says := range map[string]string{`"115200"`: "", `"${RATE}"`: "", "'1500000'": "", `"${NO_RATE}"`: "what ${NO_RATE} holds is not a whole number"} {
+		_, err := config.Parse([]byte("boards:\n  a: {flasher_bundle: x, serial: {url: /dev/ttyUSB0, baudrate: " + rate + "}, power: {type: relay, port: p, relay: 1, status: \"true\", settle: \"1s\"}}\n"))
+		if (says == "") != (err == nil) || says != "" && !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v, want %q", rate, err, says)
+		}
 	}
 }
 
@@ -231,6 +257,16 @@ func TestVariables(t *testing.T) {
 	}
 	if _, err := f.Board("rpi"); !errors.Is(err, config.ErrNoVariable) || !strings.Contains(err.Error(), "RELAY_PASSWORD") {
 		t.Errorf("got %v, want ErrNoVariable with its name", err)
+	}
+	for _, key := range []string{"flasher_bundle: x", "board: x"} { // both are what a board cannot be without
+		text := strings.Replace("boards: {a: {KEY, serial: x, power: {type: command, on: a, off: b}}}", "KEY", strings.Replace(key, "x", `"${NO_BUNDLE}"`, 1), 1)
+		f, err := config.Parse([]byte(text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if _, err := f.Board("a"); !errors.Is(err, config.ErrNoVariable) || !strings.Contains(err.Error(), "NO_BUNDLE") {
+			t.Errorf("%s: got %v, want ErrNoVariable", text, err)
+		}
 	}
 	t.Setenv("RELAY_PASSWORD", "hunter2")
 	if f, err = config.Parse([]byte(good)); err != nil {

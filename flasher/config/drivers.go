@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -170,11 +169,14 @@ func decodeAs[S, D any](make func(S) (D, error)) func(Settings) (D, error) {
 
 // required is an error that names the keys that have no value.
 func required(pairs ...string) error {
-	var missing []error
+	var missing []string
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] == "" {
-			missing = append(missing, fmt.Errorf("it has no %s", pairs[i]))
+			missing = append(missing, pairs[i])
 		}
 	}
-	return errors.Join(missing...)
+	if missing == nil {
+		return nil
+	}
+	return errors.New("it has no " + strings.Join(missing, " and no "))
 }

@@ -78,6 +78,9 @@ type manualSettings struct {
 }
 
 func newManual(s manualSettings) (power.Controller, error) {
+	if err := required("board", s.Board); err != nil {
+		return nil, err
+	}
 	return manual.New(s.Board, os.Stdin, os.Stderr)
 }
 
@@ -100,6 +103,9 @@ type relaySettings struct {
 }
 
 func newRelay(s relaySettings) (power.Controller, error) {
+	if s.Relay == 0 { // one that is given is from 1 on
+		return nil, required("port", s.Port, "relay", "")
+	}
 	opts := []relay.Option{relay.WithSwitching(s.switching()), relay.WithParallel(s.Parallel...)}
 	if s.Status {
 		opts = append(opts, relay.WithStatus())
@@ -187,6 +193,9 @@ type ykushSettings struct {
 }
 
 func newYkush(s ykushSettings) (power.Controller, error) {
+	if err := required("port", s.Port); err != nil {
+		return nil, err
+	}
 	port, err := ykushPort(s.Port)
 	if err != nil {
 		return nil, err

@@ -79,6 +79,7 @@ func (d decoder) decode(n *yaml.Node, path string, v reflect.Value) []error {
 	case v.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
 		return d.decodeSlice(n, path, v)
 	}
+	n = unquoted(n, v)
 	expanded := n
 	if !d.literal {
 		var err error
@@ -92,7 +93,23 @@ func (d decoder) decode(n *yaml.Node, path string, v reflect.Value) []error {
 	return nil
 }
 
+// unquoted is a node without its quotes where v is no text: a number in quotes is meant
+// as one, and within braces a variable must be in quotes.
+func unquoted(n *yaml.Node, v reflect.Value) *yaml.Node {
+	_, isAmount := amount(v)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" || !isAmount && v.Kind() != reflect.Bool {
+		return n
+	}
+	c := *n
+	c.Style, c.Tag = 0, ""
+	return &c
+}
+
 func (d decoder) decodeStruct(n *yaml.Node, path string, v reflect.Value) []error {
+	if n.Kind == yaml.SequenceNode || n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+		_, known := field(v.Type(), "")
+		return []error{At(n, path, fmt.Errorf("must be a mapping of keys to values; known are %s", strings.Join(slices.Sorted(slices.Values(known)), ", ")))}
+	}
 	pairs, errs := Pairs(n, path)
 	for _, p := range pairs {
 		index, known := field(v.Type(), p.Key)
