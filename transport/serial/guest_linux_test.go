@@ -90,14 +90,23 @@ func modemLines() (string, error) {
 }
 
 // lineFlags are the flags of the line that a process has the UART open with.
-func lineFlags(pid int) (*unix.Termios, error) {
+func lineFlags(pid int) (tio *unix.Termios, err error) {
+	err = withUART(pid, func(fd int) error {
+		tio, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+		return err
+	})
+	return tio, err
+}
+
+// withUART calls do with the descriptor that a process has the UART open with.
+func withUART(pid int, do func(fd int) error) error {
 	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	process, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unix.Close(process)
 	for _, fd := range fds {
@@ -106,17 +115,17 @@ func lineFlags(pid int) (*unix.Termios, error) {
 		}
 		var number int
 		if _, err := fmt.Sscan(filepath.Base(fd), &number); err != nil {
-			return nil, err
+			return err
 		}
 		// To open the port would change its modem lines.
 		own, err := unix.PidfdGetfd(process, number, 0)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer unix.Close(own)
-		return unix.IoctlGetTermios(own, unix.TCGETS)
+		return do(own)
 	}
-	return nil, fmt.Errorf("process %d does not have %s open", pid, uartPort)
+	return fmt.Errorf("process %d does not have %s open", pid, uartPort)
 }
 
 // settings are the lines that are tried, and the flags that they are.
@@ -150,6 +159,47 @@ func isSet(pid int, dtr, rts string, flags, mask uint32) error {
 	return err
 }
 
+// modemLoop is TIOCM_LOOP of asm-generic/termios.h: the UART hears itself.
+const modemLoop = 0x8000
+
+// boardsLines reads the modem lines of the other end. Nobody is there: QEMU has them on,
+// and the UART's own loop then has CTS at its RTS, and DSR at its DTR.
+func boardsLines(ctx context.Context, pid int, p io.ReadWriteCloser, dtr, rts bool) error {
+	lines, ok := p.(serial.ModemReader)
+	if !ok {
+		return fmt.Errorf("%T has no modem lines", p)
+	}
+	loop := func(request uint) error {
+		return withUART(pid, func(fd int) error { return unix.IoctlSetPointerInt(fd, request, modemLoop) })
+	}
+	for _, s := range []struct {
+		change uint
+		want   serial.ModemLines
+	}{
+		{unix.TIOCMBIC, serial.ModemLines{CTS: true, DSR: true, DCD: true}},
+		{unix.TIOCMBIS, serial.ModemLines{CTS: rts, DSR: dtr, DCD: true}},
+		{unix.TIOCMBIC, serial.ModemLines{CTS: true, DSR: true, DCD: true}},
+	} {
+		if err := loop(s.change); err != nil {
+			return err
+		}
+		for { // a server looks once a second
+			got, err := lines.ModemLines(ctx)
+			if err != nil {
+				return fmt.Errorf("want %+v: %w", s.want, err)
+			}
+			if got == s.want {
+				break
+			}
+			if ctx.Err() != nil || pid == os.Getpid() {
+				return fmt.Errorf("the modem lines are %+v, want %+v", got, s.want)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+	return nil
+}
+
 // localLine sets the line of a port of this machine.
 func localLine(ctx context.Context, _ string) error {
 	for _, s := range settings {
@@ -162,6 +212,15 @@ func localLine(ctx context.Context, _ string) error {
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.query, err)
+		}
+	}
+	for _, query := range []string{"?dtr=off&rts=on", "?dtr=on&rts=off&reopen=1s"} {
+		p, err := serial.Open(ctx, uartPort+query)
+		if err == nil {
+			err = errors.Join(boardsLines(ctx, os.Getpid(), p, strings.Contains(query, "dtr=on"), strings.Contains(query, "rts=on")), p.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", query, err)
 		}
 	}
 	// The lines stay as they are where somebody wants that.
@@ -221,7 +280,18 @@ func remoteLine(ctx context.Context, board string) error {
 			return fmt.Errorf("%s: %w", s.query, err)
 		}
 	}
-	return nil
+	p, err := openFree(ctx, "rfc2217://127.0.0.1:4001?dtr=off&rts=on")
+	if err != nil {
+		return err
+	}
+	read := make(chan struct{})
+	go func() { // what the server says of the lines comes to who reads
+		defer close(read)
+		io.Copy(io.Discard, p)
+	}()
+	err = errors.Join(boardsLines(ctx, cmd.Process.Pid, p, false, true), p.Close())
+	<-read
+	return err
 }
 
 // openFree opens a console of a server that may not be up, or may not have noticed yet
