@@ -47,15 +47,11 @@ type gpiodSettings struct {
 }
 
 func newGPIOD(s gpiodSettings) (power.Controller, error) {
-	chip := first(s.Device, "/dev/gpiochip0")
-	if _, err := strconv.Atoi(chip); err == nil {
-		chip = "/dev/gpiochip" + chip
-	}
 	bias := strings.ReplaceAll(s.Bias, "_", "-")
 	if bias == "disabled" {
 		bias = "none"
 	}
-	return newGPIO(gpioSettings{switchingFields: switchingFields{retries: s.retries}, Chip: chip, Line: strconv.Itoa(s.Line), ActiveLow: s.ActiveLow, Drive: strings.ReplaceAll(s.Drive, "_", "-"), Bias: bias})
+	return newGPIO(gpioSettings{switchingFields: switchingFields{retries: s.retries}, Chip: first(s.Device, "/dev/gpiochip0"), Line: strconv.Itoa(s.Line), ActiveLow: s.ActiveLow, Drive: strings.ReplaceAll(s.Drive, "_", "-"), Bias: bias})
 }
 
 type noyitoSettings struct {

@@ -80,6 +80,12 @@ func newSNMP(s snmpSettings) (power.Controller, error) {
 	}
 	opts := []snmp.Option{snmp.WithSwitching(s.switching())}
 	switch s.Version {
+	case "1", "", "2c":
+		if err := required("community", s.Community); err != nil {
+			return nil, err
+		}
+	}
+	switch s.Version {
 	case "1":
 		opts = append(opts, snmp.WithV1(s.Community))
 	case "", "2c":
