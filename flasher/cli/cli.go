@@ -234,8 +234,11 @@ func (s *shared) one() (*config.Board, error) {
 		return nil, err
 	}
 	b, err := f.Board(s.board)
+	if errors.Is(err, config.ErrUnknownBoard) {
+		err = fmt.Errorf("%w (choose with --board)", err)
+	}
 	if err != nil {
-		return nil, usageError{fmt.Errorf("%s: %w (choose with --board)", s.file, err)}
+		return nil, usageError{fmt.Errorf("%s: %w", s.file, err)}
 	}
 	return b, nil
 }

@@ -49,10 +49,11 @@
 //
 // The drivers are those of [DefaultDrivers], each with its keys there, and those
 // that [WithPower] and [WithSerial] add. Values may refer to environment variables
-// as ${NAME}, which is where secrets belong; "$$" is a dollar sign. A variable
-// that is not set matters only to the board that refers to it. What several boards
-// have in common is written once, by YAML's anchors and merge keys: "<<: *lab". A key
-// at the top that begins with "x-" is for such an anchor, and for nothing else.
+// as ${NAME}, which is where secrets belong, within braces in quotes: "${NAME}"; "$$" is
+// a dollar sign. A variable that is not set matters only to the board that refers to it.
+// What several boards have in common is written once, by YAML's anchors and merge keys:
+// "<<: *lab". A key at the top that begins with "x-" is for such an anchor, and for
+// nothing else.
 //
 // # Exporter files
 //

@@ -113,6 +113,10 @@ func TestProblems(t *testing.T) {
 func TestQuotedNumbers(t *testing.T) {
 	t.Setenv("RATE", "115200")
 	t.Setenv("NO_RATE", "sesame")
+	t.Setenv("EMPTY", "")
+	if _, err := config.Parse([]byte(replace(`"J7 => "`, `"${EMPTY}"`))); err == nil || !strings.Contains(err.Error(), "9:23: boards.ti-03.uboot.prompts[0]: what ${EMPTY} holds is empty") {
+		t.Errorf("an empty variable: %v", err)
+	}
 	for rate, says := range map[string]string{`"115200"`: "", `"${RATE}"`: "", "'1500000'": "", `"${NO_RATE}"`: "what ${NO_RATE} holds is not a whole number"} {
 		_, err := config.Parse([]byte("boards:\n  a: {flasher_bundle: x, serial: {url: /dev/ttyUSB0, baudrate: " + rate + "}, power: {type: relay, port: p, relay: 1, status: \"true\", settle: \"1s\"}}\n"))
 		if (says == "") != (err == nil) || says != "" && !strings.Contains(err.Error(), says) {

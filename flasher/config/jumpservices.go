@@ -47,6 +47,9 @@ func useTFTP(b *Board, c found) error {
 	if err != nil {
 		return c.settings.locate(fmt.Errorf("advertised_host: %w", err))
 	}
+	if a.IsUnspecified() {
+		return c.settings.locate(fmt.Errorf("advertised_host: %v is no address that a board could reach", a))
+	}
 	b.settings.ServerAddress = a
 	return nil
 }

@@ -88,7 +88,7 @@ func (d decoder) decode(n *yaml.Node, path string, v reflect.Value) []error {
 		}
 	}
 	if err := expanded.Decode(v.Addr().Interface()); err != nil {
-		return []error{At(n, path, misfit(n, expanded.Value != n.Value, v.Type(), err))}
+		return []error{At(n, path, misfit(n, expanded, v.Type(), err))}
 	}
 	return nil
 }

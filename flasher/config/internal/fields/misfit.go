@@ -12,9 +12,12 @@ import (
 
 // misfit is the error for a value that does not fit its key: in the words of somebody
 // who writes YAML, and not Go. What a variable holds may be a secret.
-func misfit(n *yaml.Node, variable bool, t reflect.Type, err error) error {
+func misfit(n, expanded *yaml.Node, t reflect.Type, err error) error {
 	what, wanted := n.Value, kindOf(t)
+	variable := expanded.Value != n.Value
 	switch {
+	case variable && expanded.Value == "":
+		return fmt.Errorf("what %s holds is empty", n.Value)
 	case variable:
 		what = "what " + n.Value + " holds"
 	case n.Kind == yaml.MappingNode:
