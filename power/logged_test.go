@@ -23,6 +23,9 @@ func TestLogged(t *testing.T) {
 	if got := said.String(); !strings.Contains(got, "level=INFO") || !strings.Contains(got, "op=on driver=power_test.stuck took=") {
 		t.Errorf("it said %s", got)
 	}
+	if err := power.Logged(nil, stuck{}, "on", func() error { return nil }); err != nil {
+		t.Error(err)
+	}
 	said.Reset()
 	err := power.Logged(log, stuck{}, "off", func() error { return stuck{}.Off(t.Context()) })
 	if err == nil || err.Error() != "the relay is stuck" {

@@ -25,7 +25,12 @@ type Settings struct {
 
 // Logger is what a driver tells what it tries again, such as a power.Switching: the one of
 // [WithLogger], or one that is silent.
-func (s Settings) Logger() *slog.Logger { return s.log }
+func (s Settings) Logger() *slog.Logger {
+	if s.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.log
+}
 
 // Decode decodes the settings into the struct that into points to, by its yaml
 // tags. Environment variables are put in, but not in an exporter file. Unknown keys

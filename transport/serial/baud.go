@@ -85,15 +85,17 @@ func setBaudRate(ctx context.Context, p io.ReadWriteCloser, baud int) error {
 // comPort is a port behind a server that sets its line (RFC 2217).
 type comPort struct {
 	*telnet
-	setting chan struct{} // has room for whoever sets the rate, or asks
+	setting chan struct{} // has room for whoever sets the rate
 	answers chan []byte   // what the server says about the rate
 
-	modem *ModemLines     // as the server has said last; of the reading side
-	lines chan ModemLines // the same, for whoever asks
+	asking chan struct{}   // has room for whoever asks for the modem lines
+	modem  *ModemLines     // as the server has said last; of the reading side
+	lines  chan ModemLines // the same, for whoever asks
 }
 
 func newComPort(t *telnet) *comPort {
-	c := &comPort{telnet: t, setting: make(chan struct{}, 1), answers: make(chan []byte, 1), lines: make(chan ModemLines, 1)}
+	c := &comPort{telnet: t, setting: make(chan struct{}, 1), answers: make(chan []byte, 1),
+		asking: make(chan struct{}, 1), lines: make(chan ModemLines, 1)}
 	t.subnegotiated = func(p []byte) {
 		if len(p) < 2 || p[0] != optComPort {
 			return

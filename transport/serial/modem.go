@@ -94,11 +94,11 @@ func (c *comPort) modemLines(ctx context.Context) (ModemLines, error) {
 	ctx, cancel := context.WithTimeout(ctx, rfc2217Timeout)
 	defer cancel()
 	select {
-	case c.setting <- struct{}{}:
+	case c.asking <- struct{}{}:
 	case <-ctx.Done():
 		return ModemLines{}, context.Cause(ctx)
 	}
-	defer func() { <-c.setting }()
+	defer func() { <-c.asking }()
 	select {
 	case <-c.lines: // of before
 	default:
