@@ -115,8 +115,12 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s: %v", e.Op, e.Step, e.Err)
-	if len(e.Attempts) > 1 {
-		fmt.Fprintf(&b, " (attempt %d; before: %s)", len(e.Attempts), e.before())
+	if n := len(e.Attempts); n > 1 {
+		if before, same := e.before(); same {
+			fmt.Fprintf(&b, " (the same in each of %d attempts)", n)
+		} else {
+			fmt.Fprintf(&b, " (attempt %d; before: %s)", n, before)
+		}
 	}
 	if e.Hint != "" {
 		fmt.Fprintf(&b, " (%s)", e.Hint)
@@ -130,12 +134,16 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// before is what the earlier attempts failed with, each reason once.
-func (e *Error) before() string {
+// before is what the earlier attempts failed with, each reason once. same is true where
+// each of them failed as the last one did.
+func (e *Error) before() (_ string, same bool) {
+	last := e.Attempts[len(e.Attempts)-1].firstLine()
+	same = true
 	var reasons []string
 	times := map[string]int{}
 	for _, a := range e.Attempts[:len(e.Attempts)-1] {
 		reason := a.short(e.Op)
+		same = same && a.firstLine() == last
 		if times[reason]++; times[reason] == 1 {
 			reasons = append(reasons, reason)
 		}
@@ -145,7 +153,7 @@ func (e *Error) before() string {
 			reasons[i] += fmt.Sprintf(", %d times", n)
 		}
 	}
-	return strings.Join(reasons, "; ")
+	return strings.Join(reasons, "; "), same
 }
 
 // lastLine returns the last line of s that is not blank. An error from a
@@ -162,9 +170,14 @@ func indent(s string) string {
 // reasonLength is how many bytes of an earlier attempt's reason an error shows.
 const reasonLength = 120
 
+func (a Attempt) firstLine() string {
+	line, _, _ := strings.Cut(a.Reason, "\n")
+	return line
+}
+
 // short is the step and the beginning of the reason, without the operation's name.
 func (a Attempt) short(op string) string {
-	reason, _, _ := strings.Cut(strings.TrimPrefix(a.Reason, op+": "), "\n")
+	reason := strings.TrimPrefix(a.firstLine(), op+": ")
 	if len(reason) > reasonLength {
 		reason = strings.ToValidUTF8(reason[:reasonLength], "") + "..."
 	}

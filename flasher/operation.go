@@ -206,7 +206,7 @@ func (o *operation) powerCycle(ctx context.Context) error {
 	o.powered = true
 	ctx, cancel := context.WithTimeout(ctx, cfg.cycleWait+2*cfg.timeouts.Power)
 	defer cancel()
-	if err := power.Cycle(ctx, o.f.power, cfg.cycleWait); err != nil {
+	if err := power.Logged(cfg.log, o.f.power, "cycle", func() error { return power.Cycle(ctx, o.f.power, cfg.cycleWait) }); err != nil {
 		return err
 	}
 	cfg.log.Info("Power cycle sequence complete")
@@ -221,7 +221,7 @@ func (o *operation) end(ctx context.Context) error {
 	if o.powered && o.f.cfg.powerOff {
 		errs = append(errs, o.step(ctx, StepPowerState, o.f.cfg.timeouts.Power, func(ctx context.Context) error {
 			o.f.cfg.log.Info("Powering off target")
-			return o.f.power.Off(ctx)
+			return power.Logged(o.f.cfg.log, o.f.power, "off", func() error { return o.f.power.Off(ctx) })
 		}))
 	}
 	if o.servers != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,13 +27,27 @@ func bundleCommand(s *shared) *cobra.Command {
 		}
 		return opts
 	}
+	// of is a command about one bundle: that of REF, or of a board.
+	of := func(use, short string, do func(*cobra.Command, string, []bundle.Option) error) *cobra.Command {
+		return uses(&cobra.Command{
+			Use: use + " REF | " + use + " --board NAME", Short: short,
+			Long: short + `.
+REF is a reference, a layout or a directory. In its place, --board or --config name a
+board, whose flasher_bundle and cache_dir are used.`,
+			Args: args(cobra.MaximumNArgs(1)),
+			RunE: func(c *cobra.Command, a []string) error {
+				ref, err := s.bundleOf(c, a, &cacheDir)
+				if err != nil {
+					return err
+				}
+				return do(c, ref, opts(c))
+			},
+		}, "cache-dir", "plain-http", "config", "board")
+	}
 	cmd.AddCommand(
-		uses(&cobra.Command{Use: "pull REF", Short: "Pull a bundle into the cache and print its digest", Args: args(cobra.ExactArgs(1)),
-			RunE: func(c *cobra.Command, a []string) error { return pull(c, a[0], opts(c)) }}, "cache-dir", "plain-http"),
-		uses(&cobra.Command{Use: "inspect REF", Short: "Print what a bundle holds: a reference, a layout or a directory", Args: args(cobra.ExactArgs(1)),
-			RunE: func(c *cobra.Command, a []string) error { return inspectBundle(c, a[0], opts(c)) }}, "cache-dir", "plain-http"),
-		uses(&cobra.Command{Use: "lint REF", Short: "Look for mistakes in a bundle", Args: args(cobra.ExactArgs(1)),
-			RunE: func(c *cobra.Command, a []string) error { return lint(c, a[0], opts(c)) }}, "cache-dir", "plain-http"),
+		of("pull", "Pull a bundle into the cache and print its digest", pull),
+		of("inspect", "Print what a bundle holds", inspectBundle),
+		of("lint", "Look for mistakes in a bundle", lint),
 		&cobra.Command{Use: "create DIR LAYOUT", Short: "Make an OCI layout of the directory of a bundle", Args: args(cobra.ExactArgs(2)),
 			RunE: func(c *cobra.Command, a []string) error {
 				digest, err := bundle.Create(c.Context(), a[0], a[1], opts(c)...)
@@ -46,6 +61,28 @@ func bundleCommand(s *shared) *cobra.Command {
 		templateCommand(), cacheCommand(&cacheDir),
 	)
 	return cmd
+}
+
+// bundleOf is the bundle that a command line names, and sets the cache of a board whose
+// bundle that is.
+func (s *shared) bundleOf(c *cobra.Command, a []string, cacheDir *string) (string, error) {
+	ofBoard := c.Flags().Changed("board") || c.Flags().Changed("config")
+	switch {
+	case len(a) == 1 && a[0] == "":
+		return "", usageError{fmt.Errorf("REF is empty (see %s --help)", c.CommandPath())}
+	case (len(a) == 1) == ofBoard:
+		return "", usageError{fmt.Errorf("%s takes either a REF or --board (see %[1]s --help)", c.CommandPath())}
+	case len(a) == 1:
+		return a[0], nil
+	}
+	b, err := s.one()
+	if err != nil {
+		return "", err
+	}
+	if *cacheDir == "" {
+		*cacheDir = b.CacheDir
+	}
+	return b.FlasherBundle, nil
 }
 
 func printDigest(c *cobra.Command, digest string, err error) error {
@@ -130,23 +167,31 @@ func lint(c *cobra.Command, ref string, opts []bundle.Option) error {
 			bad++
 		}
 	}
-	if bad > 0 {
-		return fmt.Errorf("bundle lint: %d errors in %s", bad, ref)
+	switch bad {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("bundle lint: 1 error in %s", ref)
 	}
-	return nil
+	return fmt.Errorf("bundle lint: %d errors in %s", bad, ref)
 }
 
 func templateCommand() *cobra.Command {
 	names := strings.Join(bundle.Templates(), ", ")
 	return &cobra.Command{
 		Use: "template DIR TEMPLATE BOARD", Short: "Start a bundle for a new board; templates are " + names, Args: args(cobra.ExactArgs(3)),
-		RunE: func(c *cobra.Command, a []string) error { return bundle.WriteTemplate(a[0], a[1], a[2]) },
+		RunE: func(c *cobra.Command, a []string) error {
+			if !slices.Contains(bundle.Templates(), a[1]) {
+				return usageError{fmt.Errorf("there is no template %q; known are %s", a[1], names)}
+			}
+			return bundle.WriteTemplate(a[0], a[1], a[2])
+		},
 	}
 }
 
 func cacheCommand(dir *string) *cobra.Command {
 	cmd := &cobra.Command{Use: "cache", Short: "List or prune the bundles that are kept"}
-	list := uses(&cobra.Command{Use: "list", Short: "List the bundles, the one used last first", Args: args(cobra.NoArgs),
+	list := uses(&cobra.Command{Use: "list", Short: "List the bundles, the one used last first", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			cache, err := bundle.OpenCache(*dir)
 			if err != nil {
@@ -162,7 +207,7 @@ func cacheCommand(dir *string) *cobra.Command {
 			return nil
 		}}, "cache-dir")
 	var o bundle.PruneOptions
-	prune := uses(&cobra.Command{Use: "prune", Short: "Drop old bundles, and what none needs", Args: args(cobra.NoArgs),
+	prune := uses(&cobra.Command{Use: "prune", Short: "Drop old bundles, and what none needs", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if o.MaxAge < 0 || o.MaxSize < 0 {
 				return usageError{fmt.Errorf("--max-age %v and --max-size %d: none may be negative", o.MaxAge, o.MaxSize)}

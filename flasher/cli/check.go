@@ -24,7 +24,7 @@ import (
 func boardCommand(s *shared) *cobra.Command {
 	cmd := &cobra.Command{Use: "board", Short: "List the boards of the file, or check one"}
 	cmd.AddCommand(
-		uses(&cobra.Command{Use: "list", Short: "List the boards of the board file", Args: args(cobra.NoArgs),
+		uses(&cobra.Command{Use: "list", Short: "List the boards of the board file", Args: noArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				f, err := s.load()
 				if err != nil {
@@ -42,14 +42,14 @@ serial line and the power switch. The board is power-cycled, listened to until i
 something, and left off. Nothing is loaded or written. The exit code is that of the
 first check that failed: 3 (2 for a name that the bundle does not have), 4, 4 and 5,
 in this order.`,
-			Args: args(cobra.NoArgs),
+			Args: noArgs,
 			RunE: func(c *cobra.Command, _ []string) error {
 				b, err := s.one()
 				if err != nil {
 					return err
 				}
 				return s.check(c, b)
-			}}, "config", "board", "console-debug"),
+			}}, "config", "board", "console-debug", "verbose"),
 	)
 	return cmd
 }
@@ -210,12 +210,12 @@ func (s *shared) checkCables(ctx context.Context, cmd *cobra.Command, b *config.
 	defer func() {
 		off, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.PowerTimeout)
 		defer cancel()
-		if offErr := pwr.Off(off); offErr != nil {
+		if offErr := power.Logged(s.log, pwr, "off", func() error { return pwr.Off(off) }); offErr != nil {
 			err = errors.Join(err, fmt.Errorf("power off: %w", offErr))
 		}
 	}()
 	cycling, done := context.WithTimeout(ctx, 2*b.PowerTimeout+max(b.CycleWait, power.DefaultCycleWait))
-	err = power.Cycle(cycling, pwr, b.CycleWait)
+	err = power.Logged(s.log, pwr, "cycle", func() error { return power.Cycle(cycling, pwr, b.CycleWait) })
 	done()
 	if err != nil {
 		return "", fmt.Errorf("power: %w", err)

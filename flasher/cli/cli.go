@@ -18,7 +18,8 @@
 // NO_COLOR is set, and lines are printed where TERM is dumb.
 //
 // In busybox-shell the board's shell is told how large the terminal is, and again where
-// that changes: at a prompt that waits (see console.WithIdleLines).
+// that changes: at a prompt that waits (see console.WithIdleLines). U-Boot need not be
+// told, and console leaves it to the person: see the help of these commands.
 //
 // # Exit codes
 //
@@ -76,6 +77,7 @@ type shared struct {
 	consoleDebug bool
 	attached     atomic.Bool // a person sees the console, who would see it twice
 	verbose      bool
+	log          *slog.Logger // what --verbose shows
 	config       []config.Option
 	extra        []flasher.Option
 	held         []func() error // what the command does at its end
@@ -85,7 +87,7 @@ type shared struct {
 // the streams that are set on it, and obey its context. Errors are returned and
 // not printed. Each call returns a new tree, which runs one command.
 func New(opts ...Option) *cobra.Command {
-	s := &shared{}
+	s := &shared{log: slog.New(slog.DiscardHandler)}
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -96,9 +98,7 @@ func New(opts ...Option) *cobra.Command {
 		SilenceErrors: true,
 		Version:       version(),
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath())}
-	})
+	root.SetFlagErrorFunc(flagError)
 	flags := root.PersistentFlags()
 	flags.StringVar(&s.file, "config", "boards.yaml", "board file, or exporter file of Jumpstarter")
 	flags.StringVar(&s.board, "board", "", "name of the board; not needed where the file has one")
@@ -112,9 +112,9 @@ func New(opts ...Option) *cobra.Command {
 	}
 	root.AddCommand(uses(consoleCommand(s), "config", "board"), powerCommand(s), bundleCommand(s), imageCommand(s), boardCommand(s))
 	s.wrap(root)
-	for _, cmd := range root.Commands() {
-		refuseUnknown(cmd)
-	}
+	refuseUnknown(root)
+	root.SetHelpCommand(helpCommand())
+	root.SetUsageTemplate(withoutItself(root.UsageTemplate()))
 	return root
 }
 
@@ -149,6 +149,9 @@ func (s *shared) wrap(root *cobra.Command) {
 	walk = func(cmd *cobra.Command, above []*pflag.FlagSet) {
 		if run := cmd.RunE; run != nil {
 			cmd.RunE = func(c *cobra.Command, a []string) (err error) {
+				if s.verbose {
+					s.log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), nil))
+				}
 				if err := errorsFirst(refuseUnused(c, above), refuseEmpty(append([]*pflag.FlagSet{c.LocalFlags()}, above...))); err != nil {
 					return err
 				}
@@ -160,37 +163,14 @@ func (s *shared) wrap(root *cobra.Command) {
 				return run(c, a)
 			}
 		}
+		if len(above) > 0 {
+			hideUnused(cmd, above)
+		}
 		for _, sub := range cmd.Commands() {
 			walk(sub, append(slices.Clone(above), cmd.PersistentFlags()))
 		}
 	}
 	walk(root, nil)
-}
-
-// refuseUnknown has a command that only holds others refuse what is none of them:
-// cobra would print the help, and a script would take that for success.
-func refuseUnknown(cmd *cobra.Command) {
-	for _, sub := range cmd.Commands() {
-		refuseUnknown(sub)
-	}
-	if cmd.Runnable() {
-		return
-	}
-	cmd.DisableFlagsInUseLine = true
-	cmd.SuggestionsMinimumDistance = 2 // as cobra has it for the root
-	cmd.RunE = func(c *cobra.Command, a []string) error {
-		if len(a) == 0 {
-			return c.Help()
-		}
-		known := "known are"
-		if near := c.SuggestionsFor(a[0]); len(near) > 0 {
-			return usageError{fmt.Errorf("unknown command %q for %q; did you mean %q?", a[0], c.CommandPath(), near[0])}
-		}
-		for _, sub := range c.Commands() {
-			known += " " + sub.Name()
-		}
-		return usageError{fmt.Errorf("unknown command %q for %q; %s", a[0], c.CommandPath(), known)}
-	}
 }
 
 // refuseUnused is an error for a flag that was given and is none of those that the
@@ -233,7 +213,11 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // load reads the board file.
 func (s *shared) load() (*config.File, error) {
-	f, err := config.Load(s.file, s.config...)
+	opts := slices.Clone(s.config)
+	if s.verbose {
+		opts = append(opts, config.WithLogger(s.log))
+	}
+	f, err := config.Load(s.file, opts...)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("%w (name your board file with --config)", err)
 	}
@@ -250,8 +234,11 @@ func (s *shared) one() (*config.Board, error) {
 		return nil, err
 	}
 	b, err := f.Board(s.board)
+	if errors.Is(err, config.ErrUnknownBoard) {
+		err = fmt.Errorf("%w (choose with --board)", err)
+	}
 	if err != nil {
-		return nil, usageError{fmt.Errorf("%s: %w (choose with --board)", s.file, err)}
+		return nil, usageError{fmt.Errorf("%s: %w", s.file, err)}
 	}
 	return b, nil
 }
@@ -260,7 +247,7 @@ func (s *shared) one() (*config.Board, error) {
 func (s *shared) options(cmd *cobra.Command) []flasher.Option {
 	opts := slices.Clone(s.extra)
 	if s.verbose {
-		opts = append(opts, flasher.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))))
+		opts = append(opts, flasher.WithLogger(s.log))
 	}
 	var to []io.Writer
 	if s.consoleDebug {
@@ -299,7 +286,7 @@ func (s *shared) flasher(cmd *cobra.Command, opts ...flasher.Option) (*flasher.F
 		if !errors.Is(err, flasher.ErrConfig) {
 			err = usageError{err}
 		}
-		return nil, err
+		return nil, ofFlag(cmd, err)
 	}
 	s.held = append(s.held, f.Close)
 	return f, nil

@@ -103,6 +103,9 @@ func (f *dumpFlags) open(cmd *cobra.Command, name string) (w io.Writer, done fun
 	if name == "-" {
 		return cmd.OutOrStdout(), func(bool) error { return nil }, nil
 	}
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		return nil, nil, fmt.Errorf("%s is a directory: name a file for the dump", name)
+	}
 	mode := os.O_WRONLY
 	if f.from == 0 {
 		mode |= os.O_CREATE | os.O_EXCL
@@ -113,7 +116,10 @@ func (f *dumpFlags) open(cmd *cobra.Command, name string) (w io.Writer, done fun
 		file, err = os.OpenFile(name, os.O_WRONLY, 0o644)
 	}
 	if err != nil {
-		if errors.Is(err, os.ErrExist) {
+		switch {
+		case errors.Is(err, os.ErrNotExist) && f.from > 0:
+			err = fmt.Errorf("%w (--from goes on with a dump that is there in part)", err)
+		case errors.Is(err, os.ErrExist):
 			err = fmt.Errorf("%w (overwrite it with --force, or go on with --from)", err)
 		}
 		return nil, nil, err

@@ -21,8 +21,8 @@ func (f *overrideFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.manifest, "manifest", "", "manifest in the bundle, in place of manifest.yaml")
 	flags.StringVar(&f.variant, "variant", "", "DTB variant of the bundle")
 	flags.StringVar(&f.kernel, "kernel", "", "kernel to load in place of the bundle's: a path or a URL")
-	flags.StringVar(&f.initram, "initram", "", "the same for the initramfs")
-	flags.StringVar(&f.dtb, "dtb", "", "the same for the DTB")
+	flags.StringVar(&f.initram, "initram", "", "initramfs to load in place of the bundle's")
+	flags.StringVar(&f.dtb, "dtb", "", "DTB to load in place of the bundle's")
 	var methods []string
 	for _, m := range flasher.LoadMethods() {
 		methods = append(methods, string(m))

@@ -64,15 +64,15 @@ func rescue(ctx context.Context, _ *cobra.Command, b *config.Board, c power.Cont
 
 func (s *shared) powerAction(use, short string, do func(context.Context, *cobra.Command, *config.Board, power.Controller) error) *cobra.Command {
 	return uses(&cobra.Command{
-		Use: use, Short: short, Args: args(cobra.NoArgs),
+		Use: use, Short: short, Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, c, err := s.power()
 			if err != nil {
 				return err
 			}
-			return do(cmd.Context(), cmd, b, c)
+			return power.Logged(s.log, c, use, func() error { return do(cmd.Context(), cmd, b, c) })
 		},
-	}, "config", "board")
+	}, "config", "board", "verbose")
 }
 
 // power returns the one board that is meant, and its power switch.

@@ -29,14 +29,14 @@ func readCommand(s *shared) *cobra.Command {
 		Short: "Print whether the board is on, and what it draws, as far as the switch can tell",
 		Long: `Print whether the board is on, and what it draws, as far as the switch can tell. With
 --interval it goes on until Ctrl-C or --count, with one line for each reading.`,
-		Args: args(cobra.NoArgs),
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&f.interval, "interval", 0, "time from one reading to the next, such as 1s")
 	flags.IntVar(&f.count, "count", 0, "how many readings; with --interval the default is no limit")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object per reading: time, on, volts, amperes, watts")
-	return uses(cmd, "config", "board")
+	return uses(cmd, "config", "board", "verbose")
 }
 
 func (f *readFlags) run(cmd *cobra.Command, s *shared) error {
@@ -66,7 +66,11 @@ func (f *readFlags) run(cmd *cobra.Command, s *shared) error {
 	}
 	for n := 1; ; n++ {
 		begun := time.Now()
-		r, err := readPower(cmd.Context(), c, b.PowerTimeout)
+		var r reading
+		err := power.Logged(s.log, c, "read", func() (err error) {
+			r, err = readPower(cmd.Context(), c, b.PowerTimeout)
+			return err
+		})
 		if err == nil {
 			err = print(cmd.OutOrStdout(), r)
 		}

@@ -47,6 +47,10 @@ func Run(root *cobra.Command) (exitCode int) {
 		fmt.Fprintf(os.Stderr, "%s: interrupted twice: the board may have been left on\n", root.Name())
 		os.Exit(exitInterrupted)
 	}()
+	root.InitDefaultCompletionCmd()
+	if completion := subcommand(root, "completion"); completion != nil {
+		refuseUnknown(completion)
+	}
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %s\n", root.Name(), message(err))
@@ -69,7 +73,8 @@ func message(err error) string {
 		return "interrupted: " + strings.TrimSuffix(text, "; last console lines:")
 	}
 	first, rest, _ := strings.Cut(text, "\n")
-	if i := strings.Index(first, ": power off"); switched && i >= 0 && strings.HasSuffix(rest, first[i:]) && !strings.Contains(rest, "\n") {
+	const atTheEnd = ": power state: "
+	if i := strings.Index(rest, atTheEnd); switched && i >= 0 && !strings.Contains(rest, "\n") && strings.Contains(first, ": power: "+rest[i+len(atTheEnd):]) {
 		return first + "; the board may be on"
 	}
 	return text

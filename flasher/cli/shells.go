@@ -11,9 +11,23 @@ import (
 	"github.com/dutflash/dutflash/transport/console"
 )
 
+// What the shells do, and what each makes of the size of the terminal.
+const (
+	bootloaderHelp = `Power-cycle the board, stop it at U-Boot's prompt, and attach the terminal; Ctrl-]
+leaves it, and the board is switched off then. U-Boot's prompt knows nothing of the
+terminal's size, and need not be told where that changes.`
+	busyboxHelp = `Power-cycle the board, boot the bundle's kernel and initramfs, and attach the terminal
+to the shell; Ctrl-] leaves it, and the board is switched off then. The shell is told
+the size of the terminal, and again at its next idle prompt where that changes.`
+	consoleHelp = `Attach the terminal to the serial line and touch nothing else: the board stays as it
+is; Ctrl-] leaves it. A serial line does not carry the terminal's size, and nobody
+knows here which program listens: after a login, and where the size changes, tell a
+Linux on the board by its command resize, or with stty rows 50 cols 160.`
+)
+
 func bootloaderShell(s *shared) *cobra.Command {
 	var f shellFlags
-	cmd := shellCommand(s, &f, "bootloader-shell", "Open U-Boot's prompt", 1, func(cmd *cobra.Command) (attachable, error) {
+	cmd := shellCommand(s, &f, "bootloader-shell", "Open U-Boot's prompt", bootloaderHelp, 1, func(cmd *cobra.Command) (attachable, error) {
 		fl, err := s.flasher(cmd, f.options()...)
 		if err != nil {
 			return nil, err
@@ -26,7 +40,7 @@ func bootloaderShell(s *shared) *cobra.Command {
 
 func busyboxShell(s *shared) *cobra.Command {
 	var f shellFlags
-	cmd := shellCommand(s, &f, "busybox-shell", "Boot the board's busybox and open its shell", 1, func(cmd *cobra.Command) (attachable, error) {
+	cmd := shellCommand(s, &f, "busybox-shell", "Boot the board's busybox and open its shell", busyboxHelp, 1, func(cmd *cobra.Command) (attachable, error) {
 		fl, err := s.flasher(cmd, f.options()...)
 		if err != nil {
 			return nil, err
@@ -67,7 +81,7 @@ func (f *shellFlags) options() []flasher.Option {
 // consoleCommand attaches to the serial line and leaves the power as it is.
 func consoleCommand(s *shared) *cobra.Command {
 	var f shellFlags
-	return shellCommand(s, &f, "console", "Open the serial console and touch nothing else", 24, func(cmd *cobra.Command) (attachable, error) {
+	return shellCommand(s, &f, "console", "Open the serial console and touch nothing else", consoleHelp, 24, func(cmd *cobra.Command) (attachable, error) {
 		b, err := s.one()
 		if err != nil {
 			return nil, err
@@ -104,11 +118,12 @@ type bare struct{ c *console.Console }
 func (b bare) Console() *console.Console { return b.c }
 func (b bare) Close() error              { return b.c.Close() }
 
-func shellCommand(s *shared, f *shellFlags, use, short string, replay int, open func(*cobra.Command) (attachable, error)) *cobra.Command {
+func shellCommand(s *shared, f *shellFlags, use, short, long string, replay int, open func(*cobra.Command) (attachable, error)) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: short + "; Ctrl-] leaves it",
-		Args:  args(cobra.NoArgs),
+		Long:  long,
+		Args:  noArgs,
 	}
 	f.transcriptFlag.add(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {

@@ -13,7 +13,7 @@ import (
 type transcriptFlag struct{ path string }
 
 func (f *transcriptFlag) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.path, "transcript", "", "file that gets what the board prints, from power on to the end, with secrets replaced")
+	cmd.Flags().StringVar(&f.path, "transcript", "", "file that gets what the board prints meanwhile, with secrets replaced")
 }
 
 // transcriptFile remembers why it is not whole.

@@ -3,7 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -13,15 +15,13 @@ import (
 	"github.com/dutflash/dutflash/flasher/config/internal/fields"
 	"github.com/dutflash/dutflash/power"
 	"github.com/dutflash/dutflash/power/redfish"
-	"github.com/dutflash/dutflash/transport/console"
-	"github.com/dutflash/dutflash/transport/image"
-	"github.com/dutflash/dutflash/uboot"
 )
 
 // reader is what a file is read with.
 type reader struct {
 	drivers Drivers
 	known   bundle.Boards
+	log     *slog.Logger
 }
 
 // board reads one board of a board file.
@@ -51,10 +51,14 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 	if s.Load != "" {
 		b.Load = flasher.LoadMethod(s.Load)
 	}
+	given := func(key string) bool { // also where its variable is not set
+		at, path := fields.Find(p, key)
+		return path != p.Path && at.Value != ""
+	}
 	for _, required := range []struct {
 		key     string
 		missing bool
-	}{{"flasher_bundle", b.FlasherBundle == "" && s.Board == ""}, {"serial", s.Serial.IsZero()}, {"power", s.Power.IsZero()}} {
+	}{{"flasher_bundle", !given("flasher_bundle") && !given("board")}, {"serial", s.Serial.IsZero()}, {"power", s.Power.IsZero()}} {
 		if required.missing {
 			errs = append(errs, fields.At(p.KeyNode, p.Path, fmt.Errorf("it has no %s", required.key)))
 		}
@@ -66,10 +70,8 @@ func (r *reader) board(p fields.Pair) (*Board, []error) {
 		errs = append(errs, r.power(b, &s.Power, p.Path+".power")...)
 	}
 	errs = append(errs, s.checkLoad(p)...)
-	if len(errs) == 0 { // what else does not go together
-		if _, err := b.Flasher(); err != nil {
-			errs = append(errs, fields.At(p.KeyNode, p.Path, err))
-		}
+	if len(errs) == 0 {
+		errs = append(errs, b.checkOptions(p)...)
 	}
 	return b, b.postpone(errs)
 }
@@ -122,36 +124,50 @@ func (b *Board) postpone(errs []error) (now []error) {
 
 // serial finds the driver of a board's console and has it look at its settings.
 func (r *reader) serial(b *Board, n *yaml.Node, path string) []error {
-	kind, errs := "url", []error(nil)
+	kind := "url"
 	if n.Kind != yaml.ScalarNode {
-		kind, n, errs = takeType(n, path, kind)
+		at, rest, errs := takeType(n, path)
+		if errs != nil {
+			return errs
+		}
+		n = rest
+		if at != nil {
+			kind = at.Value
+		}
+		if _, ok := r.drivers.Serial[kind]; !ok {
+			return []error{fields.At(at, path+".type", fields.Unknown("serial driver", kind, namesFor(false, r.drivers.Serial)))}
+		}
 	}
-	driver, ok := r.drivers.Serial[kind]
-	if !ok {
-		return append(errs, fields.At(n, path+".type", fields.Unknown("serial driver", kind, namesFor(false, r.drivers.Serial))))
-	}
-	s := Settings{node: n, path: path}
+	driver := r.drivers.Serial[kind]
+	s := Settings{node: n, path: path, log: r.log}
 	b.open = func() (flasher.OpenConsole, error) { return driver(s) }
 	if _, err := b.open(); err != nil {
-		errs = append(errs, s.locate(err))
+		return []error{s.locate(err)}
 	}
-	return errs
+	return nil
 }
 
 // power does the same for the power switch.
 func (r *reader) power(b *Board, n *yaml.Node, path string) []error {
-	kind, n, errs := takeType(n, path, "")
+	at, n, errs := takeType(n, path)
+	if errs != nil {
+		return errs
+	}
+	if at == nil || at.Value == "" {
+		return []error{fields.At(n, path, fmt.Errorf("it has no type; known are %s", strings.Join(namesFor(false, r.drivers.Power), ", ")))}
+	}
+	kind := at.Value
 	driver, ok := r.drivers.Power[kind]
 	if !ok {
-		return append(errs, fields.At(n, path+".type", fields.Unknown("power driver", kind, namesFor(false, r.drivers.Power))))
+		return []error{fields.At(at, path+".type", fields.Unknown("power driver", kind, namesFor(false, r.drivers.Power)))}
 	}
-	s := Settings{node: n, path: path}
+	s := Settings{node: n, path: path, log: r.log}
 	b.power = func() (power.Controller, error) { return driver(s) }
 	b.PowerTimeout = powerTimeout(kind, s)
 	if _, err := b.power(); err != nil {
-		errs = append(errs, s.locate(err))
+		return []error{s.locate(err)}
 	}
-	return errs
+	return nil
 }
 
 // How long one command to a switch may take that says nothing else: to most, and to
@@ -190,19 +206,19 @@ func powerTimeout(kind string, settings Settings) time.Duration {
 	return d + max(0, s.Graceful) + max(0, s.Settle)
 }
 
-// takeType takes the key type out of a mapping.
-func takeType(n *yaml.Node, path, kind string) (string, *yaml.Node, []error) {
+// takeType takes the key type out of a mapping; kind is nil where it has none.
+func takeType(n *yaml.Node, path string) (kind, rest *yaml.Node, errs []error) {
 	pairs, errs := fields.Pairs(n, path)
-	rest := *n
-	rest.Content = nil
+	without := *n
+	without.Content = nil
 	for _, p := range pairs {
 		if p.Key == "type" {
-			kind = p.Value.Value
+			kind = p.Value
 			continue
 		}
-		rest.Content = append(rest.Content, p.KeyNode, p.Value)
+		without.Content = append(without.Content, p.KeyNode, p.Value)
 	}
-	return kind, &rest, errs
+	return kind, &without, errs
 }
 
 // Power returns the board's power switch. One that is a [power.Releaser], as a GPIO line
@@ -223,9 +239,9 @@ func (b *Board) Flasher(opts ...flasher.Option) (_ *flasher.Flasher, err error) 
 	if err != nil {
 		return nil, err
 	}
-	own, err := b.options()
-	if err != nil {
-		return nil, err
+	var own []flasher.Option
+	for _, o := range b.options() {
+		own = append(own, o.opt)
 	}
 	if r, ok := pwr.(power.Releaser); ok {
 		own = append(own, flasher.WithCloser(released{r}))
@@ -257,52 +273,4 @@ func (l *loadMethod) UnmarshalText(text []byte) error {
 	}
 	*l = loadMethod(text)
 	return nil
-}
-
-func (b *Board) options() ([]flasher.Option, error) {
-	s := &b.settings
-	opts := []flasher.Option{flasher.WithTimeouts(flasher.Timeouts{Power: b.PowerTimeout}), flasher.UseManifest(b.Manifest), flasher.UseDTBVariant(b.Variant), flasher.WithDefaultTarget(b.DefaultTarget)}
-	if b.CacheDir != "" {
-		opts = append(opts, flasher.WithCacheDir(b.CacheDir))
-	}
-	if b.HTTPDir != "" {
-		opts = append(opts, flasher.WithPrepareOptions(image.WithCacheDir(b.HTTPDir)))
-	}
-	if b.TFTPDir != "" {
-		opts = append(opts, flasher.WithTFTPDir(b.TFTPDir))
-	}
-	if b.CACert != "" {
-		opts = append(opts, flasher.WithSourceOptions(image.WithCAFile(b.CACert)))
-	}
-	if s.ServerAddress.IsValid() {
-		opts = append(opts, flasher.WithServerAddress(s.ServerAddress))
-	}
-	if s.BindAddress.IsValid() {
-		opts = append(opts, flasher.WithBindAddress(s.BindAddress))
-	}
-	if s.Pace != 0 {
-		opts = append(opts, flasher.WithConsoleOptions(console.WithPace(console.Pace{ChunkDelay: time.Duration(float64(time.Second) / s.Pace)})))
-	}
-	if s.Load != "" {
-		opts = append(opts, flasher.WithLoad(flasher.LoadMethod(s.Load)))
-	}
-	if s.LoadBaud != 0 {
-		opts = append(opts, flasher.WithLoadBaud(s.LoadBaud))
-	}
-	if s.TFTPServer.IsValid() {
-		opts = append(opts, flasher.WithTFTPServer(s.TFTPServer, s.TFTPPrefix))
-	}
-	if s.HTTPPort != 0 {
-		opts = append(opts, flasher.WithHTTPPort(s.HTTPPort))
-	}
-	if s.CycleWait != 0 {
-		opts = append(opts, flasher.WithCycleWait(s.CycleWait))
-	}
-	if len(s.UBoot.Prompts) > 0 {
-		opts = append(opts, flasher.WithUBootOptions(uboot.WithPrompts(s.UBoot.Prompts...)))
-	}
-	if s.UBoot.StopKey != "" {
-		opts = append(opts, flasher.WithUBootOptions(uboot.WithStopKey(s.UBoot.StopKey)))
-	}
-	return opts, nil
 }

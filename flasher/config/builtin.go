@@ -23,7 +23,7 @@ import (
 // try), tries, pause (between tries) and unverified: see power.Switching.
 //
 //	command   on, off, state (prints on or off), rescue: shell commands; timeout
-//	gpio      chip, line (offset or name), active_low, drive (push-pull, open-drain,
+//	gpio      chip (a name, a path or a number), line (offset or name), active_low, drive (push-pull, open-drain,
 //	          open-source), bias (as-is, pull-up, pull-down, none); rescue_line,
 //	          rescue_chip and rescue_hold for the boot strap. The line is let go of
 //	          when the command ends, also behind "power on": see power/gpio

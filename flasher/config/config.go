@@ -49,10 +49,11 @@
 //
 // The drivers are those of [DefaultDrivers], each with its keys there, and those
 // that [WithPower] and [WithSerial] add. Values may refer to environment variables
-// as ${NAME}, which is where secrets belong; "$$" is a dollar sign. A variable
-// that is not set matters only to the board that refers to it. What several boards
-// have in common is written once, by YAML's anchors and merge keys: "<<: *lab". A key
-// at the top that begins with "x-" is for such an anchor, and for nothing else.
+// as ${NAME}, which is where secrets belong, within braces in quotes: "${NAME}"; "$$" is
+// a dollar sign. A variable that is not set matters only to the board that refers to it.
+// What several boards have in common is written once, by YAML's anchors and merge keys:
+// "<<: *lab". A key at the top that begins with "x-" is for such an anchor, and for
+// nothing else.
 //
 // # Exporter files
 //
@@ -77,6 +78,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"os"
@@ -161,8 +163,19 @@ type boardFields struct {
 }
 
 type ubootFields struct {
-	Prompts []string `yaml:"prompts"`
-	StopKey string   `yaml:"stop_key"`
+	Prompts []text `yaml:"prompts"`
+	StopKey text   `yaml:"stop_key"`
+}
+
+// text is one that is not empty where it is given.
+type text string
+
+func (t *text) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		return errors.New("it is empty")
+	}
+	*t = text(b)
+	return nil
 }
 
 // Load reads a board file from disk.
@@ -181,7 +194,7 @@ func Load(path string, opts ...Option) (*File, error) {
 // Parse reads a board file. All problems are reported, each with its line and
 // column.
 func Parse(data []byte, opts ...Option) (*File, error) {
-	r := reader{drivers: DefaultDrivers(), known: bundle.KnownBoards()}
+	r := reader{drivers: DefaultDrivers(), known: bundle.KnownBoards(), log: slog.New(slog.DiscardHandler)}
 	for _, opt := range opts {
 		if err := opt(&r); err != nil {
 			return nil, err
@@ -231,13 +244,26 @@ func parseYAML(data []byte) (*yaml.Node, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, errors.New("it is empty")
 		}
-		return nil, err
+		return nil, fmt.Errorf("%w%s", err, yamlHint(data, err))
 	}
 	var more yaml.Node
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, errors.New("it has more than one YAML document")
 	}
 	return doc.Content[0], nil
+}
+
+// yamlHint is what is often the mistake where YAML is not understood.
+func yamlHint(data []byte, err error) string {
+	switch text := err.Error(); {
+	case strings.Contains(text, "cannot start any token") && (bytes.HasPrefix(data, []byte("\t")) || bytes.Contains(data, []byte("\n\t"))):
+		return " (YAML is indented with blanks and not with tabs)"
+	case strings.Contains(text, "expected ',' or '}'") && bytes.Contains(data, []byte("${")):
+		return ` (within braces, a value with a variable must be in quotes: {password: "${NAME}"})`
+	case strings.Contains(text, "did not find expected key"):
+		return " (is a line there, or below, indented more or less than its neighbours?)"
+	}
+	return ""
 }
 
 // Names returns the names of the boards, sorted.

@@ -50,14 +50,27 @@ func TestProblems(t *testing.T) {
 		{"strange key", replace("default_target:", "colour:"), `unknown key "colour"; known are bind_address, board, cacert`},
 		{"misspelt top", "board: {}\n", `unknown key "board"; did you mean "boards"?`},
 		{"unknown driver", replace("type: command", "type: comand"), `boards.ti-03.power.type: unknown power driver "comand"; did you mean "command"?`},
-		{"no power type", replace("type: command, ", ""), `unknown power driver ""`},
+		{"no power type", replace("type: command, ", ""), "7:12: boards.ti-03.power: it has no type; known are command, gpio, "},
+		{"place of a type", replace("type: command", "type: comand"), "7:19: boards.ti-03.power.type: unknown"},
+		{"power that is a text", replace(`{type: command, on: "true", off: "true"}`, "on"), "7:12: boards.ti-03.power: must be a mapping"},
+		{"request that is a text", replace(`{type: command, on: "true", off: "true"}`, `{type: http, on: "http://s/on", off: {url: "http://s/off"}}`),
+			"7:29: boards.ti-03.power.on: must be a mapping of keys to values; known are body, method, url"},
+		{"nobody's switch", replace(`{type: command, on: "true", off: "true"}`, "{type: manual}"), "7:12: boards.ti-03.power: it has no board"},
+		{"no relay", replace(`{type: command, on: "true", off: "true"}`, "{type: relay}"), "7:12: boards.ti-03.power: it has no port and no relay"},
+		{"no make", replace(`{type: command, on: "true", off: "true"}`, "{type: snmp, address: a}"), "7:12: boards.ti-03.power: it has no make; known are apc, "},
+		{"no port", replace(`{type: command, on: "true", off: "true"}`, "{type: ykush}"), "7:12: boards.ti-03.power: it has no port"},
+		{"blank in an address", replace(`{type: command, on: "true", off: "true"}`, "{type: shelly, address: 'a b'}"), "the address is neither HOST"},
+		{"tab", replace("    default_target", "\tdefault_target"), "(YAML is indented with blanks and not with tabs)"},
+		{"variable in braces", replace(`off: "true"`, "off: ${OFF}"), "(within braces, a value with a variable must be in quotes"},
+		{"indentation", replace("    default_target", "   default_target"), "indented more or less than its neighbours"},
+		{"rate in quotes that is none", replace("1500000", `"fast"`), "6:17: boards.ti-03.serial.baudrate: fast is not a whole number"},
 		{"no off", replace(`, off: "true"`, ""), "boards.ti-03.power: it has no off"},
 		{"no bundle", replace("    board: ti-j784s4\n", ""), "2:3: boards.ti-03: it has no flasher_bundle"},
 		{"no serial", replace("    serial: tcp://rack7:4001\n", ""), "boards.rpi: it has no serial"},
 		{"unknown board", replace("ti-j784s4", "ti-j784"), "boards.ti-03.board: unknown board"},
 		{"board twice", good + "  rpi: {}\n", "boards.rpi: it is there already, in line 11"},
 		{"key twice", replace("    default_target", "    board: x\n    default_target"), "ti-03.board: it is there already, in line 3"},
-		{"no number", replace("1500000", "fast"), "6:17: boards.ti-03.serial.baudrate: cannot unmarshal"},
+		{"no number", replace("1500000", "fast"), "6:17: boards.ti-03.serial.baudrate: fast is not a whole number"},
 		{"speed twice", replace("/dev/ttyUSB0", "/dev/ttyUSB0?baud=9600"), "say it once"},
 		{"misspelt load method", replace("cycle_wait: 5s", "load: ymodm"), `10:11: boards.ti-03.load: unknown load method "ymodm"; did you mean "ymodem"?`},
 		{"no address", replace("cycle_wait: 5s", "tftp_server: lab"), "10:18: boards.ti-03.tftp_server:"},
@@ -69,6 +82,14 @@ func TestProblems(t *testing.T) {
 		{"no duration", replace("5s", "soon"), "10:17: boards.ti-03.cycle_wait:"},
 		{"no address of this host", replace("cycle_wait: 5s", "server_address: lab"), "10:21: boards.ti-03.server_address:"},
 		{"no bind address", replace("cycle_wait: 5s", "bind_address: 10.0.0.300"), "10:19: boards.ti-03.bind_address:"},
+		{"prompt that is empty", replace(`prompts: ["J7 => "]`, `prompts: ["J7 => ", ""]`), "9:33: boards.ti-03.uboot.prompts[1]: it is empty"},
+		{"prompt that is no list", replace(`["J7 => "]`, "J7"), "9:22: boards.ti-03.uboot.prompts: J7 is not a list: write it as [a, b]"},
+		{"prompt that is a list", replace(`["J7 => "]`, "[[J7]]"), "9:23: boards.ti-03.uboot.prompts[0]: a list is not a single value"},
+		{"stop key that is empty", replace(`"\e"`, `""`), "9:44: boards.ti-03.uboot.stop_key: it is empty"},
+		{"server that nobody reaches", replace("cycle_wait: 5s", "server_address: 0.0.0.0"), "10:21: boards.ti-03.server_address: 0.0.0.0 is no address that a board could reach"},
+		{"TFTP server that nobody reaches", replace("cycle_wait: 5s", "tftp_prefix: lab/\n    tftp_server: 0.0.0.0"), "11:18: boards.ti-03.tftp_server: 0.0.0.0 is no address that a board could reach"},
+		{"prefix with a blank", replace("cycle_wait: 5s", "tftp_server: 10.0.0.2\n    tftp_prefix: a b"), `11:18: boards.ti-03.tftp_prefix: the prefix "a b" has a character`},
+		{"no truth", replace(`{type: command, on: "true", off: "true"}`, "{type: relay, port: p, relay: 1, status: maybe}"), "7:53: boards.ti-03.power.status: maybe is not true or false"},
 		{"pace", replace("cycle_wait: 5s", "pace: .nan"), "10:11: boards.ti-03.pace: NaN is not from 1 to 1000000"},
 		{"negative wait", replace("cycle_wait: 5s", "cycle_wait: -5s"), "10:17: boards.ti-03.cycle_wait: -5s is less than 1ms"},
 		{"nonsense in a URL", replace("/dev/ttyUSB0", "/dev/ttyUSB0?parity=some"), "boards.ti-03.serial: open console /dev/ttyUSB0?baud=1500000&parity=some: bad console URL: parity=some is not known"},
@@ -84,6 +105,23 @@ func TestProblems(t *testing.T) {
 				t.Errorf("got %v\nwant %q", err, tc.says)
 			}
 		})
+	}
+}
+
+// TestQuotedNumbers: within braces a variable must be in quotes, also where it holds a
+// number.
+func TestQuotedNumbers(t *testing.T) {
+	t.Setenv("RATE", "115200")
+	t.Setenv("NO_RATE", "sesame")
+	t.Setenv("EMPTY", "")
+	if _, err := config.Parse([]byte(replace(`"J7 => "`, `"${EMPTY}"`))); err == nil || !strings.Contains(err.Error(), "9:23: boards.ti-03.uboot.prompts[0]: what ${EMPTY} holds is empty") {
+		t.Errorf("an empty variable: %v", err)
+	}
+	for rate, says := range map[string]string{`"115200"`: "", `"${RATE}"`: "", "'1500000'": "", `"${NO_RATE}"`: "what ${NO_RATE} holds is not a whole number"} {
+		_, err := config.Parse([]byte("boards:\n  a: {flasher_bundle: x, serial: {url: /dev/ttyUSB0, baudrate: " + rate + "}, power: {type: relay, port: p, relay: 1, status: \"true\", settle: \"1s\"}}\n"))
+		if (says == "") != (err == nil) || says != "" && !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: got %v, want %q", rate, err, says)
+		}
 	}
 }
 
@@ -130,7 +168,7 @@ func TestLoadKeys(t *testing.T) {
 		text := "boards:\n  a: {flasher_bundle: x, serial: tcp://rack:1, power: {type: command, on: a, off: b}, " + keys[1:] + "\n"
 		f, err := config.Parse([]byte(text))
 		if says != "" {
-			if err == nil || !strings.Contains(err.Error(), says) || !strings.HasPrefix(err.Error(), "2:3: boards.a: ") {
+			if err == nil || !strings.Contains(err.Error(), says) || !strings.HasPrefix(err.Error(), "2:123: boards.a.tftp_prefix: ") {
 				t.Errorf("%s: got %v, want %q with its place", keys, err, says)
 			}
 			continue
@@ -223,6 +261,16 @@ func TestVariables(t *testing.T) {
 	}
 	if _, err := f.Board("rpi"); !errors.Is(err, config.ErrNoVariable) || !strings.Contains(err.Error(), "RELAY_PASSWORD") {
 		t.Errorf("got %v, want ErrNoVariable with its name", err)
+	}
+	for _, key := range []string{"flasher_bundle: x", "board: x"} { // both are what a board cannot be without
+		text := strings.Replace("boards: {a: {KEY, serial: x, power: {type: command, on: a, off: b}}}", "KEY", strings.Replace(key, "x", `"${NO_BUNDLE}"`, 1), 1)
+		f, err := config.Parse([]byte(text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		if _, err := f.Board("a"); !errors.Is(err, config.ErrNoVariable) || !strings.Contains(err.Error(), "NO_BUNDLE") {
+			t.Errorf("%s: got %v, want ErrNoVariable", text, err)
+		}
 	}
 	t.Setenv("RELAY_PASSWORD", "hunter2")
 	if f, err = config.Parse([]byte(good)); err != nil {

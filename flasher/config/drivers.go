@@ -2,7 +2,7 @@ package config
 
 import (
 	"errors"
-	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -20,6 +20,16 @@ type Settings struct {
 	node    *yaml.Node
 	path    string
 	literal bool // of an exporter file
+	log     *slog.Logger
+}
+
+// Logger is what a driver tells what it tries again, such as a power.Switching: the one of
+// [WithLogger], or one that is silent.
+func (s Settings) Logger() *slog.Logger {
+	if s.log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.log
 }
 
 // Decode decodes the settings into the struct that into points to, by its yaml
@@ -38,7 +48,7 @@ func (s Settings) decodeKnown(into any) {
 	pairs, _ := fields.Pairs(s.node, s.path)
 	for _, p := range pairs {
 		one := yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{p.KeyNode, p.Value}}
-		_ = Settings{&one, s.path, s.literal}.Decode(into) // others are not of interest
+		_ = Settings{&one, s.path, s.literal, s.log}.Decode(into) // others are not of interest
 	}
 }
 
@@ -110,6 +120,19 @@ func WithSerial(name string, d SerialDriver) Option {
 	}
 }
 
+// WithLogger has the power switches of the boards tell log about commands that failed
+// and were tried again. The default is silence. For a flash there is
+// flasher.WithLogger as well.
+func WithLogger(log *slog.Logger) Option {
+	return func(r *reader) error {
+		if log == nil {
+			return errors.New("WithLogger: the logger is nil")
+		}
+		r.log = log
+		return nil
+	}
+}
+
 // WithKnownBoards has the key board, and the flashers of exporter files, look
 // boards up here instead of in bundle.KnownBoards.
 func WithKnownBoards(b bundle.Boards) Option {
@@ -138,6 +161,9 @@ func decodeAs[S, D any](make func(S) (D, error)) func(Settings) (D, error) {
 			var none D
 			return none, err
 		}
+		if l, ok := any(&values).(interface{ setLogger(*slog.Logger) }); ok {
+			l.setLogger(s.Logger())
+		}
 		d, err := make(values)
 		if err != nil {
 			return d, s.locate(err)
@@ -148,11 +174,14 @@ func decodeAs[S, D any](make func(S) (D, error)) func(Settings) (D, error) {
 
 // required is an error that names the keys that have no value.
 func required(pairs ...string) error {
-	var missing []error
+	var missing []string
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] == "" {
-			missing = append(missing, fmt.Errorf("it has no %s", pairs[i]))
+			missing = append(missing, pairs[i])
 		}
 	}
-	return errors.Join(missing...)
+	if missing == nil {
+		return nil
+	}
+	return errors.New("it has no " + strings.Join(missing, " and no "))
 }

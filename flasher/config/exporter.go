@@ -135,10 +135,8 @@ func (e *exporter) exported(p fields.Pair, kind string) (*Board, []error) {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) == 0 { // what does not go together
-		if _, err := b.Flasher(); err != nil {
-			errs = append(errs, fields.At(p.KeyNode, p.Path, err))
-		}
+	if len(errs) == 0 {
+		errs = append(errs, b.checkOptions(p)...)
 	}
 	return b, b.postpone(errs)
 }
@@ -215,7 +213,7 @@ func (e *exporter) child(at *yaml.Node, path string) (found, error) {
 			if config.IsZero() {
 				config = yaml.Node{Kind: yaml.MappingNode, Line: at.Line, Column: at.Column}
 			}
-			return found{d.Type, at, path, Settings{withoutLogLevel(&config), path + ".config", true}}, nil
+			return found{d.Type, at, path, Settings{withoutLogLevel(&config), path + ".config", true, e.log}}, nil
 		}
 		p, err := e.find(ref)
 		if err != nil {

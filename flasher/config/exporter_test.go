@@ -116,6 +116,7 @@ func TestExporterProblems(t *testing.T) {
 		{"ref into nothing", change("{ref: serial}", "{ref: serial.port}"), `unknown driver "serial.port"`},
 		{"TFTP on another port", change("      power:\n", "      tftp: {type: jumpstarter_driver_tftp.driver.Tftp, config: {port: 70}}\n      power:\n"), "U-Boot asks for files at port 69"},
 		{"two addresses", change("      power:\n", "      tftp: {type: jumpstarter_driver_tftp.driver.Tftp, config: {host: 10.0.0.1}}\n      http: {type: jumpstarter_driver_http.driver.HttpServer, config: {host: 10.0.0.2}}\n      power:\n"), "cannot listen on different addresses"},
+		{"address that nobody reaches", change("      power:\n", "      tftp: {type: jumpstarter_driver_tftp.driver.Tftp, config: {advertised_host: 0.0.0.0}}\n      power:\n"), "tftp.config.advertised_host: 0.0.0.0 is no address"},
 		{"misspelt parameter", change("cache_dir", "cachedir"), `export.storage.config.cachedir: unknown key "cachedir"; did you mean "cache_dir"?`},
 		{"no flasher", "export: {serial: {type: jumpstarter_driver_pyserial.driver.PySerial}}", "no driver in it is a flasher"},
 	} {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dutflash/dutflash/flasher/config/internal/fields"
@@ -31,6 +32,9 @@ func biases() map[string]gpio.Bias {
 }
 
 func newGPIO(s gpioSettings) (power.Controller, error) {
+	if s.Chip != "" && strings.Trim(s.Chip, "0123456789") == "" { // as gpiodetect and Jumpstarter take it, too
+		s.Chip = "/dev/gpiochip" + s.Chip
+	}
 	opts := []gpio.Option{gpio.WithSwitching(s.switching())}
 	if s.ActiveLow {
 		opts = append(opts, gpio.WithActiveLow())

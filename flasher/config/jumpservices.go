@@ -47,6 +47,9 @@ func useTFTP(b *Board, c found) error {
 	if err != nil {
 		return c.settings.locate(fmt.Errorf("advertised_host: %w", err))
 	}
+	if a.IsUnspecified() {
+		return c.settings.locate(fmt.Errorf("advertised_host: %v is no address that a board could reach", a))
+	}
 	b.settings.ServerAddress = a
 	return nil
 }
@@ -94,7 +97,7 @@ func useUBoot(b *Board, c found) error {
 		return err
 	}
 	if prompt := strings.TrimSpace(s.Prompt); prompt != "" {
-		b.settings.UBoot.Prompts = []string{prompt + " "}
+		b.settings.UBoot.Prompts = []text{text(prompt + " ")}
 	}
 	return nil
 }

@@ -36,6 +36,7 @@ func exporterPower() map[string]PowerDriver {
 }
 
 type gpiodSettings struct {
+	retries
 	Device    string    `yaml:"device"`
 	Line      int       `yaml:"line" in:"0.."`
 	Drive     string    `yaml:"drive"`
@@ -46,18 +47,15 @@ type gpiodSettings struct {
 }
 
 func newGPIOD(s gpiodSettings) (power.Controller, error) {
-	chip := first(s.Device, "/dev/gpiochip0")
-	if _, err := strconv.Atoi(chip); err == nil {
-		chip = "/dev/gpiochip" + chip
-	}
 	bias := strings.ReplaceAll(s.Bias, "_", "-")
 	if bias == "disabled" {
 		bias = "none"
 	}
-	return newGPIO(gpioSettings{Chip: chip, Line: strconv.Itoa(s.Line), ActiveLow: s.ActiveLow, Drive: strings.ReplaceAll(s.Drive, "_", "-"), Bias: bias})
+	return newGPIO(gpioSettings{switchingFields: switchingFields{retries: s.retries}, Chip: first(s.Device, "/dev/gpiochip0"), Line: strconv.Itoa(s.Line), ActiveLow: s.ActiveLow, Drive: strings.ReplaceAll(s.Drive, "_", "-"), Bias: bias})
 }
 
 type noyitoSettings struct {
+	retries
 	Port        string `yaml:"port"`
 	Channel     int    `yaml:"channel" in:"1..2"`
 	AllChannels bool   `yaml:"all_channels"`
@@ -66,7 +64,7 @@ type noyitoSettings struct {
 // newNoyito asks the board for its state where somebody wants to know it, and not
 // behind each command: not all of them answer.
 func newNoyito(s noyitoSettings) (power.Controller, error) {
-	opts := []relay.Option{relay.WithStatus(), relay.WithSwitching(power.Switching{Unverified: true})}
+	opts := []relay.Option{relay.WithStatus(), relay.WithSwitching(power.Switching{Unverified: true, Logger: s.log})}
 	switch {
 	case s.AllChannels:
 		s.Channel = 1
@@ -133,7 +131,7 @@ func newShell(settings Settings) (power.Controller, error) {
 		if n.Kind == yaml.ScalarNode {
 			m.Command = n.Value
 		} else {
-			err = Settings{&n, settings.path + ".methods." + name, settings.literal}.Decode(&m)
+			err = Settings{&n, settings.path + ".methods." + name, settings.literal, settings.log}.Decode(&m)
 		}
 		if err != nil {
 			return nil, err
@@ -152,6 +150,7 @@ func newShell(settings Settings) (power.Controller, error) {
 }
 
 type yepkitSettings struct {
+	retries
 	Serial  string `yaml:"serial"`
 	Port    string `yaml:"port"`
 	Default string `yaml:"default"` // what an exporter switches when a lease begins
@@ -162,10 +161,11 @@ func newYepkit(s yepkitSettings) (power.Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ykush.New(s.Serial, port)
+	return ykush.New(s.Serial, port, ykush.WithSwitching(power.Switching{Logger: s.log}))
 }
 
 type snmpServerSettings struct {
+	retries
 	Host         string  `yaml:"host"`
 	User         string  `yaml:"user"`
 	Plug         int     `yaml:"plug" in:"0.."`
@@ -202,10 +202,11 @@ func newSNMPServer(s snmpServerSettings) (power.Controller, error) {
 	if s.PrivProtocol != "" && s.PrivProtocol != "NONE" {
 		u.Privacy, u.PrivacyPassphrase = s.PrivProtocol, s.PrivKey
 	}
-	return snmp.New(address, outlet, snmp.WithV3(u), snmp.WithSwitching(power.Switching{Timeout: seconds(s.Timeout)}))
+	return snmp.New(address, outlet, snmp.WithV3(u), snmp.WithSwitching(power.Switching{Timeout: seconds(s.Timeout), Logger: s.log}))
 }
 
 type tasmotaPowerSettings struct {
+	retries
 	Host      string  `yaml:"host"`
 	Port      int     `yaml:"port" in:"0..65535"`
 	TLS       *bool   `yaml:"tls"`
@@ -236,7 +237,7 @@ func newTasmotaPower(s tasmotaPowerSettings) (power.Controller, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts := []tasmota.Option{tasmota.WithRelay(device.relay), tasmota.WithSwitching(power.Switching{Timeout: seconds(s.Timeout)})}
+	opts := []tasmota.Option{tasmota.WithRelay(device.relay), tasmota.WithSwitching(power.Switching{Timeout: seconds(s.Timeout), Logger: s.log})}
 	if s.Username != "" {
 		opts = append(opts, tasmota.WithLogin(s.Username, s.Password))
 	}
@@ -286,6 +287,7 @@ type httpPowerLogin struct {
 }
 
 type httpPowerSettings struct {
+	retries
 	Name string           `yaml:"name"`
 	On   httpPowerRequest `yaml:"power_on"`
 	Off  httpPowerRequest `yaml:"power_off"`
@@ -304,7 +306,7 @@ func newHTTPPower(s httpPowerSettings) (power.Controller, error) {
 	if s.On.URL == "" || s.Off.URL == "" {
 		return nil, errors.New("power_on and power_off need a url each")
 	}
-	var opts []httpswitch.Option
+	opts := []httpswitch.Option{httpswitch.WithSwitching(power.Switching{Logger: s.log})}
 	if s.Name != "" {
 		opts = append(opts, httpswitch.WithName(s.Name))
 	}

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"time"
@@ -40,6 +41,7 @@ func powerDrivers() map[string]PowerDriver {
 // switchingFields are what the drivers have in common whose device can fail for a
 // moment.
 type switchingFields struct {
+	retries
 	Settle     time.Duration `yaml:"settle" in:"0s.."`
 	Timeout    time.Duration `yaml:"timeout" in:"0s.."`
 	Tries      int           `yaml:"tries" in:"0.."`
@@ -48,8 +50,13 @@ type switchingFields struct {
 }
 
 func (s switchingFields) switching() power.Switching {
-	return power.Switching{Settle: s.Settle, Timeout: s.Timeout, Tries: s.Tries, Pause: s.Pause, Unverified: s.Unverified}
+	return power.Switching{Settle: s.Settle, Timeout: s.Timeout, Tries: s.Tries, Pause: s.Pause, Unverified: s.Unverified, Logger: s.log}
 }
+
+// retries are told to a logger, which decodeAs sets.
+type retries struct{ log *slog.Logger }
+
+func (r *retries) setLogger(log *slog.Logger) { r.log = log }
 
 type commandSettings struct {
 	On      string        `yaml:"on"`
@@ -71,6 +78,9 @@ type manualSettings struct {
 }
 
 func newManual(s manualSettings) (power.Controller, error) {
+	if err := required("board", s.Board); err != nil {
+		return nil, err
+	}
 	return manual.New(s.Board, os.Stdin, os.Stderr)
 }
 
@@ -93,6 +103,9 @@ type relaySettings struct {
 }
 
 func newRelay(s relaySettings) (power.Controller, error) {
+	if s.Relay == 0 { // one that is given is from 1 on
+		return nil, required("port", s.Port, "relay", "")
+	}
 	opts := []relay.Option{relay.WithSwitching(s.switching()), relay.WithParallel(s.Parallel...)}
 	if s.Status {
 		opts = append(opts, relay.WithStatus())
@@ -180,6 +193,9 @@ type ykushSettings struct {
 }
 
 func newYkush(s ykushSettings) (power.Controller, error) {
+	if err := required("port", s.Port); err != nil {
+		return nil, err
+	}
 	port, err := ykushPort(s.Port)
 	if err != nil {
 		return nil, err

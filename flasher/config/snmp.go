@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/dutflash/dutflash/flasher/config/internal/fields"
 	"github.com/dutflash/dutflash/power"
@@ -56,8 +57,11 @@ func (s snmpSettings) outlet() (snmp.Outlet, error) {
 		}
 		return o, nil
 	}
-	if s.On != (snmpCommand{}) || s.Off != (snmpCommand{}) || s.State != (snmpState{}) {
+	if s.Make != "" && (s.On != (snmpCommand{}) || s.Off != (snmpCommand{}) || s.State != (snmpState{})) {
 		return snmp.Outlet{}, fmt.Errorf("make: %q is known; on, off and state are for PDUs that are not", s.Make)
+	}
+	if s.Make == "" {
+		return snmp.Outlet{}, fmt.Errorf("it has no make; known are %s; for another PDU say on and off in its place", strings.Join(names(outlets()), ", "))
 	}
 	outlet, ok := outlets()[s.Make]
 	if !ok {
@@ -75,6 +79,12 @@ func newSNMP(s snmpSettings) (power.Controller, error) {
 		return nil, err
 	}
 	opts := []snmp.Option{snmp.WithSwitching(s.switching())}
+	switch s.Version {
+	case "1", "", "2c":
+		if err := required("community", s.Community); err != nil {
+			return nil, err
+		}
+	}
 	switch s.Version {
 	case "1":
 		opts = append(opts, snmp.WithV1(s.Community))

@@ -65,11 +65,11 @@ var rules = map[string]struct{ ours, modules []string }{
 	"flasher/config": {
 		ours: []string{"flasher", "bundle", "power", "power/command", "power/gpio", "power/httpswitch", "power/ipmi", "power/manual", "power/qemu",
 			"power/redfish", "power/relay", "power/shelly", "power/snmp", "power/tasmota", "power/usbhub", "power/ykush", "transport/console", "transport/image",
-			"transport/serial", "uboot"},
+			"transport/serial", "uboot", "internal/closest"},
 		modules: []string{"go.yaml.in/yaml/v3"},
 	},
 	"flasher/cli": {
-		ours: []string{"flasher", "flasher/config", "bundle", "power", "transport/console", "transport/image"},
+		ours: []string{"flasher", "flasher/config", "bundle", "power", "transport/console", "transport/image", "internal/closest"},
 		modules: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/schollz/progressbar/v3", "github.com/Netflix/go-expect", "golang.org/x/term",
 		},

@@ -24,27 +24,28 @@ type BaudRater interface {
 	SetBaudRate(ctx context.Context, baud int) error
 }
 
-// baudRater is a console inside of a port that can do it.
-type baudRater interface {
+// line is a console inside of a port that is a serial line.
+type line interface {
 	setBaudRate(ctx context.Context, baud int) error
+	modemLines(ctx context.Context) (ModemLines, error)
 }
 
-// baudPort is a port that has SetBaudRate.
-type baudPort struct {
+// linePort is a port that is a serial line.
+type linePort struct {
 	*port
-	rater baudRater
+	line line
 }
 
-var _ BaudRater = baudPort{}
+var _ BaudRater = linePort{}
 
 // SetBaudRate does what [BaudRater] says.
-func (p baudPort) SetBaudRate(ctx context.Context, baud int) error {
+func (p linePort) SetBaudRate(ctx context.Context, baud int) error {
 	err := ctx.Err()
 	if err == nil && (baud < lowestBaud || baud > highestBaud) {
 		err = fmt.Errorf("%d is not a number from %d to %d", baud, lowestBaud, highestBaud)
 	}
 	if err == nil {
-		err = p.rater.setBaudRate(ctx, baud)
+		err = p.line.setBaudRate(ctx, baud)
 	}
 	return p.wrap("set baud rate", err)
 }
@@ -74,7 +75,7 @@ func (r *reopening) setBaudRate(ctx context.Context, baud int) error {
 
 // setBaudRate sets the rate of a console that may have none.
 func setBaudRate(ctx context.Context, p io.ReadWriteCloser, baud int) error {
-	b, ok := p.(baudRater)
+	b, ok := p.(line)
 	if !ok {
 		return errors.New("this console has no baud rate")
 	}
@@ -86,12 +87,21 @@ type comPort struct {
 	*telnet
 	setting chan struct{} // has room for whoever sets the rate
 	answers chan []byte   // what the server says about the rate
+
+	asking chan struct{}   // has room for whoever asks for the modem lines
+	modem  *ModemLines     // as the server has said last; of the reading side
+	lines  chan ModemLines // the same, for whoever asks
 }
 
 func newComPort(t *telnet) *comPort {
-	c := &comPort{telnet: t, setting: make(chan struct{}, 1), answers: make(chan []byte, 1)}
+	c := &comPort{telnet: t, setting: make(chan struct{}, 1), answers: make(chan []byte, 1),
+		asking: make(chan struct{}, 1), lines: make(chan ModemLines, 1)}
 	t.subnegotiated = func(p []byte) {
-		if len(p) < 2 || p[0] != optComPort || p[1] != comBaud+comAnswer {
+		if len(p) < 2 || p[0] != optComPort {
+			return
+		}
+		if p[1] != comBaud+comAnswer {
+			c.notified(p[1], p[2:])
 			return
 		}
 		select {

@@ -5,6 +5,7 @@ package serial_test
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -85,6 +86,31 @@ func TestBaudRate(t *testing.T) {
 	}
 }
 
+// TestNoModemLines: a pty has none.
+func TestNoModemLines(t *testing.T) {
+	deadline(t)
+	board, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer board.Close()
+	defer tty.Close()
+	for _, query := range []string{"", "?reopen=1s"} {
+		p, err := serial.Open(t.Context(), tty.Name()+query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var typed *serial.Error
+		if _, err := p.(serial.ModemReader).ModemLines(t.Context()); !errors.Is(err, errors.ErrUnsupported) || !errors.As(err, &typed) {
+			t.Errorf("got %v, want ErrUnsupported", err)
+		}
+		closes(t, p)
+		if _, err := p.(serial.ModemReader).ModemLines(t.Context()); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("of a closed port: %v", err)
+		}
+	}
+}
+
 // TestNoBaudRate: a console without a rate does not have the method.
 func TestNoBaudRate(t *testing.T) {
 	deadline(t)
@@ -95,5 +121,8 @@ func TestNoBaudRate(t *testing.T) {
 	defer p.Close()
 	if _, ok := p.(serial.BaudRater); ok {
 		t.Errorf("%T has a baud rate", p)
+	}
+	if _, ok := p.(serial.ModemReader); ok {
+		t.Errorf("%T has modem lines", p)
 	}
 }

@@ -78,26 +78,24 @@ func onThePC() error {
 	return nil
 }
 
-// modemLines is what the kernel says of DTR and RTS of the UART, without opening it.
-func modemLines() (string, error) {
-	all, err := os.ReadFile("/proc/tty/driver/serial")
-	if err != nil {
-		return "", err
-	}
-	line := regexp.MustCompile(`(?m)^1: uart:16550A .*$`).FindString(string(all))
-	state := map[bool]string{true: "on", false: "off"}
-	return "dtr=" + state[strings.Contains(line, "DTR")] + " rts=" + state[strings.Contains(line, "RTS")], nil
+// lineFlags are the flags of the line that a process has the UART open with.
+func lineFlags(pid int) (tio *unix.Termios, err error) {
+	err = withUART(pid, func(fd int) error {
+		tio, err = unix.IoctlGetTermios(fd, unix.TCGETS)
+		return err
+	})
+	return tio, err
 }
 
-// lineFlags are the flags of the line that a process has the UART open with.
-func lineFlags(pid int) (*unix.Termios, error) {
+// withUART calls do with the descriptor that a process has the UART open with.
+func withUART(pid int, do func(fd int) error) error {
 	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	process, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer unix.Close(process)
 	for _, fd := range fds {
@@ -106,17 +104,17 @@ func lineFlags(pid int) (*unix.Termios, error) {
 		}
 		var number int
 		if _, err := fmt.Sscan(filepath.Base(fd), &number); err != nil {
-			return nil, err
+			return err
 		}
 		// To open the port would change its modem lines.
 		own, err := unix.PidfdGetfd(process, number, 0)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		defer unix.Close(own)
-		return unix.IoctlGetTermios(own, unix.TCGETS)
+		return do(own)
 	}
-	return nil, fmt.Errorf("process %d does not have %s open", pid, uartPort)
+	return fmt.Errorf("process %d does not have %s open", pid, uartPort)
 }
 
 // settings are the lines that are tried, and the flags that they are.
@@ -164,6 +162,15 @@ func localLine(ctx context.Context, _ string) error {
 			return fmt.Errorf("%s: %w", s.query, err)
 		}
 	}
+	for _, query := range []string{"?dtr=off&rts=on", "?dtr=on&rts=off&reopen=1s"} {
+		p, err := serial.Open(ctx, uartPort+query)
+		if err == nil {
+			err = errors.Join(boardsLines(ctx, os.Getpid(), p, strings.Contains(query, "dtr=on"), strings.Contains(query, "rts=on")), p.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", query, err)
+		}
+	}
 	// The lines stay as they are where somebody wants that.
 	p, err := serial.Open(ctx, uartPort+"?hupcl=off&flow=rtscts")
 	if err == nil {
@@ -171,14 +178,6 @@ func localLine(ctx context.Context, _ string) error {
 	}
 	if err == nil {
 		err = modemsAre("on", "on")
-	}
-	return err
-}
-
-func modemsAre(dtr, rts string) error {
-	got, err := modemLines()
-	if want := "dtr=" + dtr + " rts=" + rts; err == nil && got != want {
-		err = fmt.Errorf("after Close the kernel says %s, want %s", got, want)
 	}
 	return err
 }
@@ -221,7 +220,18 @@ func remoteLine(ctx context.Context, board string) error {
 			return fmt.Errorf("%s: %w", s.query, err)
 		}
 	}
-	return nil
+	p, err := openFree(ctx, "rfc2217://127.0.0.1:4001?dtr=off&rts=on")
+	if err != nil {
+		return err
+	}
+	read := make(chan struct{})
+	go func() { // what the server says of the lines comes to who reads
+		defer close(read)
+		io.Copy(io.Discard, p)
+	}()
+	err = errors.Join(boardsLines(ctx, cmd.Process.Pid, p, false, true), p.Close())
+	<-read
+	return err
 }
 
 // openFree opens a console of a server that may not be up, or may not have noticed yet

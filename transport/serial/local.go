@@ -107,12 +107,24 @@ func (l localPort) open() (io.ReadWriteCloser, error) {
 	case errors.Is(err, ErrBusy):
 		err = fmt.Errorf("%w%s", err, holder(l.path))
 	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("%w%s", err, others(l.path))
+		err = fmt.Errorf("%w%s%s", err, others(l.path), rateHint(l.path))
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &locked{Port: p, lock: lock, mode: *l.mode}, nil
+}
+
+// rateHint is for a name that ends in a baud rate, as other programs take it.
+func rateHint(path string) string {
+	i := strings.LastIndexAny(path, ":@,")
+	if i < 0 {
+		return ""
+	}
+	if _, err := number("baud", path[i+1:], lowestBaud, highestBaud); err != nil {
+		return ""
+	}
+	return fmt.Sprintf(" (is %s a baud rate? That is written %s?baud=%[1]s)", path[i+1:], path[:i])
 }
 
 // others says which adapters are plugged in, in place of a port that is not there: by

@@ -23,7 +23,10 @@ const (
 	comParity  = 3
 	comStop    = 4
 	comControl = 5
+	comModem   = 7 // only as an answer: NOTIFY-MODEMSTATE
 	comAnswer  = 100
+
+	comModemMask = 11
 
 	comDTROn, comDTROff = 8, 9
 	comRTSOn, comRTSOff = 11, 12
@@ -63,6 +66,7 @@ func openRFC2217(ctx context.Context, rest string) (_ io.ReadWriteCloser, err er
 			err = errors.Join(err, t.Close())
 		}
 	}()
+	port := newComPort(t) // which hears what the server says of the modem lines meanwhile
 	ctx, cancel := context.WithTimeout(ctx, rfc2217Timeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { t.conn.SetReadDeadline(time.Unix(1, 0)) })
@@ -76,7 +80,7 @@ func openRFC2217(ctx context.Context, rest string) (_ io.ReadWriteCloser, err er
 	if err := t.conn.SetReadDeadline(time.Time{}); err != nil {
 		return nil, err
 	}
-	return newComPort(t), nil
+	return port, nil
 }
 
 func parseRFC2217(rest string) (where string, mode *serial.Mode, err error) {
@@ -91,7 +95,10 @@ func parseRFC2217(rest string) (where string, mode *serial.Mode, err error) {
 // is kept.
 func (t *telnet) setLine(settings []lineSetting) error {
 	answers := map[byte][][]byte{}
+	whoever := t.subnegotiated
+	defer func() { t.subnegotiated = whoever }()
 	t.subnegotiated = func(p []byte) {
+		whoever(p)
 		if len(p) > 1 && p[0] == optComPort {
 			answers[p[1]] = append(answers[p[1]], append([]byte(nil), p[2:]...))
 		}
@@ -119,7 +126,6 @@ func (t *telnet) setLine(settings []lineSetting) error {
 			return fmt.Errorf("%w: %s should be %d and is %d", ErrRFC2217, s.name, s.value, got)
 		}
 	}
-	t.subnegotiated = func([]byte) {}
 	return nil
 }
 

@@ -41,7 +41,7 @@
 // the last line of its standard error.
 //
 // The baud rate of a local port and of one behind rfc2217 can be changed while it is
-// open: see [BaudRater].
+// open (see [BaudRater]), and its modem lines read (see [ModemReader]).
 //
 // What is opened is a bare io.ReadWriteCloser for transport/console or any other
 // reader: Close unblocks a Read that waits, may be called more than once, and
@@ -74,7 +74,7 @@ var (
 
 // Error says which operation on which console failed.
 type Error struct {
-	// Op is "open", "read", "write" or "set baud rate".
+	// Op is "open", "read", "write", "set baud rate" or "read modem lines".
 	Op string
 	// URL is the console's URL as it was given.
 	URL string
@@ -94,8 +94,8 @@ func Open(ctx context.Context, url string) (io.ReadWriteCloser, error) {
 		return nil, &Error{Op: "open", URL: url, Err: err}
 	}
 	p := &port{rwc: rwc, url: url}
-	if b, ok := rwc.(baudRater); ok {
-		return baudPort{p, b}, nil
+	if l, ok := rwc.(line); ok {
+		return linePort{p, l}, nil
 	}
 	return p, nil
 }

@@ -111,6 +111,17 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// TestRateInTheName: other programs take /dev/ttyUSB0:115200.
+func TestRateInTheName(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "ttyUSB0")
+	for name, hint := range map[string]bool{none + ":115200": true, none + "@9600": true, none + ":1.0": false, none: false} {
+		_, err := serial.Open(t.Context(), name)
+		if !errors.Is(err, serial.ErrNotFound) || strings.Contains(err.Error(), "That is written "+none+"?baud=") != hint {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 // TestMissingAdapter: at two in the morning one wants to know what is plugged in.
 func TestMissingAdapter(t *testing.T) {
 	for _, url := range []string{"/dev/serial/by-id/usb-FTDI_none-if00-port0?baud=9600", "/dev/ttyUSB77"} {

@@ -242,6 +242,65 @@ func TestModemLines(t *testing.T) {
 	}
 }
 
+// TestModemLinesOfAServer: one that says how the lines are when the connection begins,
+// and when they change, need not say it again; one that never does is ErrRFC2217. For
+// the answer of ser2net see TestRealLine.
+func TestModemLinesOfAServer(t *testing.T) {
+	deadline(t)
+	for _, says := range []bool{true, false} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			for r := bufio.NewReader(c); ; {
+				if _, err := r.ReadBytes(250); err != nil { // SB
+					return
+				}
+				option, err := r.ReadBytes(240) // SE
+				if err != nil {
+					return
+				}
+				if says && option[1] == 1 { // while the line is set
+					c.Write([]byte("\xff\xfa\x2c\x6b\x92\xff\xf0"))
+				}
+				answer := append([]byte{255, 250}, option...)
+				answer[3] += 100
+				c.Write(answer)
+				if !says && option[1] == 11 {
+					cancel()
+				}
+			}
+		}()
+		p, err := serial.Open(t.Context(), "rfc2217://"+l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		read := make(chan struct{})
+		go func() {
+			defer close(read)
+			io.Copy(io.Discard, p)
+		}()
+		got, err := p.(serial.ModemReader).ModemLines(ctx)
+		if want := (serial.ModemLines{CTS: true, DCD: true}); says && (err != nil || got != want) {
+			t.Errorf("got %+v, %v, want %+v", got, err, want)
+		}
+		if !says && (!errors.Is(err, serial.ErrRFC2217) || !errors.Is(err, context.Canceled)) {
+			t.Errorf("got %+v, %v, want ErrRFC2217", got, err)
+		}
+		p.Close()
+		<-read
+	}
+}
+
 // TestTelnetBothWays: a server that does not read while it has something to say
 // does not hold up the reader, even when a Write waits for it.
 func TestTelnetBothWays(t *testing.T) {

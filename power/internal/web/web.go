@@ -152,7 +152,7 @@ func Base(base string) (*url.URL, error) {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil:
-		return nil, errors.New("malformed URL") // the error would tell a login in it
+		return nil, errors.New("the address is neither HOST, HOST:PORT nor a URL (is there a blank in it?)") // the error would tell a login in it
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
 		return nil, fmt.Errorf("address %q: want HOST, HOST:PORT or an http or https URL", u.Redacted())
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":

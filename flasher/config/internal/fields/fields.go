@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dutflash/dutflash/internal/closest"
 )
 
 // ErrNoVariable marks a [Problem] that is an environment variable that is not set.
@@ -74,7 +76,10 @@ func (d decoder) decode(n *yaml.Node, path string, v reflect.Value) []error {
 		return d.decodeStruct(n, path, v)
 	case v.Kind() == reflect.Map:
 		return d.decodeMap(n, path, v)
+	case v.Kind() == reflect.Slice && n.Kind == yaml.SequenceNode:
+		return d.decodeSlice(n, path, v)
 	}
+	n = unquoted(n, v)
 	expanded := n
 	if !d.literal {
 		var err error
@@ -83,28 +88,28 @@ func (d decoder) decode(n *yaml.Node, path string, v reflect.Value) []error {
 		}
 	}
 	if err := expanded.Decode(v.Addr().Interface()); err != nil {
-		if expanded != n { // what a variable holds may be a secret
-			err = fmt.Errorf("what %s holds is no %v", n.Value, v.Type())
-		}
-		return []error{At(n, path, plain(err))}
+		return []error{At(n, path, misfit(n, expanded, v.Type(), err))}
 	}
 	return nil
 }
 
-// plain takes the line number off an error of the YAML package, since ours has it.
-func plain(err error) error {
-	var te *yaml.TypeError
-	if !errors.As(err, &te) || len(te.Errors) == 0 {
-		return err
+// unquoted is a node without its quotes where v is no text: a number in quotes is meant
+// as one, and within braces a variable must be in quotes.
+func unquoted(n *yaml.Node, v reflect.Value) *yaml.Node {
+	_, isAmount := amount(v)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" || !isAmount && v.Kind() != reflect.Bool {
+		return n
 	}
-	_, text, ok := strings.Cut(te.Errors[0], ": ")
-	if !ok {
-		text = te.Errors[0]
-	}
-	return errors.New(text)
+	c := *n
+	c.Style, c.Tag = 0, ""
+	return &c
 }
 
 func (d decoder) decodeStruct(n *yaml.Node, path string, v reflect.Value) []error {
+	if n.Kind == yaml.SequenceNode || n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
+		_, known := field(v.Type(), "")
+		return []error{At(n, path, fmt.Errorf("must be a mapping of keys to values; known are %s", strings.Join(slices.Sorted(slices.Values(known)), ", ")))}
+	}
 	pairs, errs := Pairs(n, path)
 	for _, p := range pairs {
 		index, known := field(v.Type(), p.Key)
@@ -145,6 +150,14 @@ func (d decoder) decodeMap(n *yaml.Node, path string, v reflect.Value) []error {
 		value := reflect.New(v.Type().Elem()).Elem()
 		errs = append(errs, d.decode(p.Value, p.Path, value)...)
 		v.SetMapIndex(reflect.ValueOf(p.Key), value)
+	}
+	return errs
+}
+
+func (d decoder) decodeSlice(n *yaml.Node, path string, v reflect.Value) (errs []error) {
+	v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+	for i, item := range n.Content {
+		errs = append(errs, d.decode(item, fmt.Sprintf("%s[%d]", path, i), v.Index(i))...)
 	}
 	return errs
 }
@@ -234,7 +247,7 @@ func Find(p Pair, key string) (at *yaml.Node, path string) {
 
 // Unknown is the error for a name that is not among the known ones.
 func Unknown(what, name string, known []string) error {
-	if near := closest(name, known); near != "" {
+	if near := closest.To(name, known); near != "" {
 		return fmt.Errorf("unknown %s %q; did you mean %q?", what, name, near)
 	}
 	known = slices.Sorted(slices.Values(known))

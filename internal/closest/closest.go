@@ -1,10 +1,11 @@
-package fields
+// Package closest finds the name that was probably meant.
+package closest
 
 import "strings"
 
-// closest returns the known name that differs least from name, or "" if all differ
+// To returns the known name that differs least from name, or "" if all differ
 // by more than a slip of the finger, which does not grow with long names.
-func closest(name string, known []string) string {
+func To(name string, known []string) string {
 	best, least := "", min(len(name)/3+2, 6)
 	for _, k := range known {
 		if d := distance(strings.ToLower(name), strings.ToLower(k)); d < least {
