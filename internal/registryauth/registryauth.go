@@ -1,11 +1,12 @@
-// Package registryauth finds the credentials for an OCI registry, the same ones
-// for packages bundle and image.
+// Package registryauth finds the credentials for an OCI registry and keeps them
+// with it, in the same way for packages bundle and image.
 package registryauth
 
 import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -80,6 +81,21 @@ func files() []string {
 		list = append(list, filepath.Join(home, ".docker", "config.json"))
 	}
 	return list
+}
+
+// CheckRedirect is for the http.Client of a registry. What authorizes a request is
+// for the server that asked for it, by the same protocol: not for another port of
+// that host, a host below it, or plain HTTP, where http.Client would send it too.
+// Nobody is told the address that a redirect came from, which may be signed.
+func CheckRedirect(req *http.Request, via []*http.Request) error {
+	if first := via[0].URL; req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
+		req.Header.Del("Authorization")
+	}
+	req.Header.Del("Referer")
+	if len(via) >= 10 {
+		return errors.New("more than 10 redirects")
+	}
+	return nil
 }
 
 // Loopback says whether registry (HOST or HOST:PORT) is this host itself, where

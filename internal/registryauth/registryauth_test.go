@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -103,6 +105,36 @@ func TestLoopback(t *testing.T) {
 		"[::1]:5000": true, "[::1]": true, "localhost.example": false, "10.0.0.1:5000": false, "registry.lab": false} {
 		if got := registryauth.Loopback(host); got != want {
 			t.Errorf("%s: %v", host, got)
+		}
+	}
+}
+
+func TestCheckRedirect(t *testing.T) {
+	for to, kept := range map[string]bool{
+		"https://reg.example/v2/b":      true,
+		"http://reg.example/v2/b":       false,
+		"https://reg.example:8443/v2/b": false,
+		"https://cdn.reg.example/b":     false,
+		"https://other.example/b":       false,
+	} {
+		first, err := http.NewRequest(http.MethodGet, "https://reg.example/v2/a?signed=1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := http.NewRequest(http.MethodGet, to, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Header.Set("Authorization", "Basic x")
+		next.Header.Set("Referer", first.URL.String())
+		if err := registryauth.CheckRedirect(next, []*http.Request{first}); err != nil {
+			t.Errorf("%s: %v", to, err)
+		}
+		if got := next.Header.Get("Authorization") != ""; got != kept || next.Header.Get("Referer") != "" {
+			t.Errorf("%s: %v", to, next.Header)
+		}
+		if err := registryauth.CheckRedirect(next, slices.Repeat([]*http.Request{first}, 10)); err == nil {
+			t.Errorf("%s: the tenth redirect is followed", to)
 		}
 	}
 }

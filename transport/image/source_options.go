@@ -196,17 +196,33 @@ func redactURL(ref string) string {
 	if !ok {
 		return ref
 	}
+	if _, err := url.Parse(ref); err != nil && strings.EqualFold(scheme[:min(4, len(scheme))], "http") && strings.Contains(rest, "@") {
+		return scheme + "://..." // where a password ends, nobody can tell
+	}
+	if strings.EqualFold(scheme, "oci") {
+		return scheme + "://" + withoutUser(rest)
+	}
 	if rest, query, has := strings.Cut(rest, "?"); has && query != "" {
 		return redactURL(scheme+"://"+rest) + "?..."
 	}
 	host, path, _ := strings.Cut(rest, "/")
-	if i := strings.LastIndexByte(host, '@'); i >= 0 && scheme != "oci" {
+	if i := strings.LastIndexByte(host, '@'); i >= 0 {
 		host = host[i+1:]
 	}
 	if strings.Contains(rest, "/") {
 		host += "/" + path
 	}
 	return scheme + "://" + host
+}
+
+// withoutUser takes user information out of an OCI reference, which must not have
+// any: the @ before a digest has no slash behind it.
+func withoutUser(ref string) string {
+	end := strings.LastIndexByte(ref, '/')
+	if end < 0 {
+		end = len(ref)
+	}
+	return ref[strings.LastIndexByte(ref[:end], '@')+1:]
 }
 
 // tidyError is an error whose text was cleaned of secrets; the chain below it
