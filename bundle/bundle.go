@@ -84,9 +84,10 @@ func (s *shared) done() error {
 func Open(ctx context.Context, ref string, opts ...Option) (*Bundle, error) {
 	c, err := openConfig(opts)
 	if err != nil {
-		return nil, fail("open", ref, "", err)
+		return nil, fail("open", shown(ref), "", err)
 	}
 	loc, err := locate(ref)
+	ref = shown(ref)
 	if err != nil {
 		return nil, fail("open", ref, "", err)
 	}

@@ -85,7 +85,8 @@ func files() []string {
 
 // CheckRedirect is for the http.Client of a registry. What authorizes a request is
 // for the server that asked for it, by the same protocol: not for another port of
-// that host, a host below it, or plain HTTP, where http.Client would send it too.
+// that host, a host below it, or plain HTTP, where http.Client would send it too,
+// and oras-go on the second step of a way.
 // Nobody is told the address that a redirect came from, which may be signed.
 func CheckRedirect(req *http.Request, via []*http.Request) error {
 	if first := via[0].URL; req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
@@ -108,4 +109,18 @@ func Loopback(registry string) bool {
 	host = strings.Trim(host, "[]")
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// WithoutUser takes user information out of an OCI reference, which must not have
+// any. What is behind the @ of a digest has no slash.
+func WithoutUser(ref string) string {
+	end := strings.LastIndexByte(ref, '/')
+	if end < 0 {
+		end = len(ref)
+	}
+	rest := ref[strings.LastIndexByte(ref[:end], '@')+1:]
+	if end == len(ref) && (rest == "" || strings.HasPrefix(rest, "sha256:") || strings.HasPrefix(rest, "sha512:")) {
+		return ref
+	}
+	return rest
 }

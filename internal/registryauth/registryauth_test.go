@@ -138,3 +138,20 @@ func TestCheckRedirect(t *testing.T) {
 		}
 	}
 }
+
+func TestWithoutUser(t *testing.T) {
+	digest := "@sha256:" + strings.Repeat("0", 64)
+	for _, ref := range []string{"", "b", "b:v1", "b" + digest, "b:v1" + digest, "h/b:v1", "h:5000/a/b" + digest, "b@", "h/b@"} {
+		for _, user := range []string{"", "joe@", "joe:pw@", "joe:p/w@", "joe:p@w@"} {
+			if user != "" && !strings.Contains(ref, "/") {
+				continue
+			}
+			if got := registryauth.WithoutUser(user + ref); got != ref {
+				t.Errorf("%s%s became %s", user, ref, got)
+			}
+		}
+	}
+	if got := registryauth.WithoutUser("joe:pw@host:5000"); got != "host:5000" {
+		t.Errorf("got %s", got)
+	}
+}

@@ -36,7 +36,7 @@ type ociSource struct {
 const maxManifest = 4 << 20 // what registries accept, by the distribution spec
 
 func newOCISource(text string, c *sourceConfig) (Source, error) {
-	if withoutUser(text) != text {
+	if registryauth.WithoutUser(text) != text {
 		return nil, fmt.Errorf("%w: user and password do not belong into an OCI reference; set OCI_USERNAME and OCI_PASSWORD, or use WithOCICredentials", ErrInvalid)
 	}
 	ref, err := registry.ParseReference(text)

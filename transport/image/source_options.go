@@ -13,6 +13,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/dutflash/dutflash/internal/registryauth"
 )
 
 // SourceOption changes how [Open] reaches a server. Options for servers have no
@@ -200,7 +202,7 @@ func redactURL(ref string) string {
 		return scheme + "://..." // where a password ends, nobody can tell
 	}
 	if strings.EqualFold(scheme, "oci") {
-		return scheme + "://" + withoutUser(rest)
+		return scheme + "://" + registryauth.WithoutUser(rest)
 	}
 	if rest, query, has := strings.Cut(rest, "?"); has && query != "" {
 		return redactURL(scheme+"://"+rest) + "?..."
@@ -213,16 +215,6 @@ func redactURL(ref string) string {
 		host += "/" + path
 	}
 	return scheme + "://" + host
-}
-
-// withoutUser takes user information out of an OCI reference, which must not have
-// any: the @ before a digest has no slash behind it.
-func withoutUser(ref string) string {
-	end := strings.LastIndexByte(ref, '/')
-	if end < 0 {
-		end = len(ref)
-	}
-	return ref[strings.LastIndexByte(ref[:end], '@')+1:]
 }
 
 // tidyError is an error whose text was cleaned of secrets; the chain below it
