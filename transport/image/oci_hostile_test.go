@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/opencontainers/go-digest"
@@ -162,4 +163,39 @@ func TestRegistryTokenStaysWithItsServer(t *testing.T) {
 	if len(leaked) > 0 {
 		t.Errorf("the other server was told %q", leaked)
 	}
+}
+
+// FuzzOCIManifest sees that what a manifest says is refused, or can be worked with.
+func FuzzOCIManifest(f *testing.F) {
+	good := digest.FromString("x").String()
+	for _, s := range []string{`{"layers":[{"digest":"` + good + `","size":1}]}`, `{"layers":[{"digest":"foo"}]}`, `{"layers":[{"digest":"sha256:../x","size":1}]}`,
+		`{"manifests":[{"digest":"` + good + `","size":4611686018427387904}]}`, `{"manifests":[{"digest":":","platform":{"os":"unknown"}}]}`,
+		`{"layers":[{"digest":"` + good + `","size":-1,"annotations":{"org.opencontainers.image.title":"../a.img"}}]}`, `null`, `[]`} {
+		f.Add([]byte(s))
+	}
+	var manifest atomic.Pointer[[]byte]
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b := *manifest.Load()
+		w.Header().Set("Content-Type", ocispec.MediaTypeImageManifest)
+		w.Header().Set("Content-Length", fmt.Sprint(len(b)))
+		w.Header().Set("Docker-Content-Digest", digest.FromBytes(b).String())
+		if r.Method != http.MethodHead {
+			w.Write(b)
+		}
+	}))
+	defer srv.Close()
+	src, err := image.Open("oci://"+strings.TrimPrefix(srv.URL, "http://")+"/x:v1", image.WithOCICredentials("joe", "x"), image.WithRetries(0, 0))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		manifest.Store(&b)
+		info, err := src.Info(t.Context())
+		if err != nil {
+			return
+		}
+		if strings.ContainsAny(info.Name, `/`) || info.Size < -1 || info.SHA256 != "" && len(info.SHA256) != 64 || !strings.Contains(info.Identity, "sha256:") {
+			t.Errorf("%+v", info)
+		}
+	})
 }

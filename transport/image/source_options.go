@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -177,9 +178,17 @@ func WithSourceLogger(l *slog.Logger) SourceOption {
 // transport returns a connection pool of the source's own, with the proxy from
 // the environment.
 func (c *sourceConfig) transport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = c.stall
-	t.DisableCompression = true // the file as stored is wanted
+	// Not a clone of http.DefaultTransport, which the program may have replaced.
+	t := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: c.stall,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		ForceAttemptHTTP2:     true,
+		DisableCompression:    true, // the file as stored is wanted
+	}
 	if c.roots != nil || c.insecure {
 		t.TLSClientConfig = &tls.Config{RootCAs: c.roots, InsecureSkipVerify: c.insecure}
 	}
