@@ -68,7 +68,8 @@ func (s *shared) done() error {
 // Open opens the bundle that ref names, and pulls what the cache lacks. ref is
 //
 //   - an OCI reference, with or without "oci://", as the docker and oras
-//     commands take it: [REGISTRY/]REPOSITORY[:TAG|@DIGEST];
+//     commands take it: [REGISTRY/]REPOSITORY[:TAG|@DIGEST], without user and
+//     password, for which there is [WithCredentials];
 //   - an OCI layout, as a directory or tar file, followed by :TAG or @DIGEST
 //     where it has several manifests;
 //   - a plain directory with a manifest.yaml.
@@ -84,9 +85,10 @@ func (s *shared) done() error {
 func Open(ctx context.Context, ref string, opts ...Option) (*Bundle, error) {
 	c, err := openConfig(opts)
 	if err != nil {
-		return nil, fail("open", ref, "", err)
+		return nil, fail("open", shown(ref), "", err)
 	}
 	loc, err := locate(ref)
+	ref = shown(ref)
 	if err != nil {
 		return nil, fail("open", ref, "", err)
 	}

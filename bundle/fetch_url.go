@@ -44,11 +44,11 @@ func (o *overlay) fetch(ctx context.Context, c *config, u *url.URL) (replacement
 
 func fetchURL(ctx context.Context, c *config, store *blobstore.Store, u *url.URL) (d digest.Digest, st blobstore.Stamp, err error) {
 	if c.offline {
-		return "", st, fmt.Errorf("%w: %s", ErrOffline, u.Redacted())
+		return "", st, tidy(fmt.Errorf("%w: %s", ErrOffline, u.Redacted()))
 	}
 	rt, idle := c.roundTripper()
 	defer idle()
-	client := &http.Client{Transport: rt}
+	client := &http.Client{Transport: rt, CheckRedirect: onlyTLS}
 	w, err := store.Create(digest.SHA256)
 	if err != nil {
 		return "", st, err
@@ -72,6 +72,19 @@ func fetchURL(ctx context.Context, c *config, store *blobstore.Store, u *url.URL
 	d = w.Digest()
 	st, err = w.Commit("", 0)
 	return d, st, err
+}
+
+// onlyTLS follows no redirect from https to http, because nothing else vouches for
+// what comes, and tells nobody the address, which may be signed.
+func onlyTLS(req *http.Request, via []*http.Request) error {
+	req.Header.Del("Referer")
+	switch {
+	case len(via) >= 10:
+		return errors.New("more than 10 redirects")
+	case via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https":
+		return errors.New("a redirect from https to http is not followed")
+	}
+	return nil
 }
 
 func getURL(ctx context.Context, client *http.Client, c *config, u *url.URL, w *blobstore.Writer) error {

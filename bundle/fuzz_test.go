@@ -91,7 +91,7 @@ func FuzzFolderLayer(f *testing.F) {
 
 // FuzzReference opens offline, so that no registry is ever asked.
 func FuzzReference(f *testing.F) {
-	for _, ref := range []string{"quay.io/org/bundle:v1", "ubuntu", "oci://localhost:5000/x", "a/b@sha256:12", "[::1]:5000/x:y", "oci://", ":", "@", "file://", "x:y:z"} {
+	for _, ref := range []string{"quay.io/org/bundle:v1", "ubuntu", "oci://localhost:5000/x", "a/b@sha256:12", "[::1]:5000/x:y", "oci://", ":", "@", "file://", "x:y:z", "0@0"} {
 		f.Add(ref)
 	}
 	f.Fuzz(func(t *testing.T, ref string) {
@@ -104,7 +104,8 @@ func FuzzReference(f *testing.F) {
 			return
 		}
 		var e *bundle.Error
-		if !errors.As(err, &e) || e.Ref != ref {
+		// What could be a user and a password in front is left out.
+		if !errors.As(err, &e) || e.Ref != ref && (!strings.Contains(ref, "@") || !strings.HasSuffix(ref, strings.TrimPrefix(e.Ref, "oci://"))) {
 			t.Errorf("%v does not say what was opened", err)
 		}
 	})

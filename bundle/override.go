@@ -49,7 +49,8 @@ var ErrOverride = errors.New("override cannot take effect")
 // fetched now, into the cache, until ctx ends. Both bundles have to be closed,
 // in any order. The manifest in use is read and checked, so that an override
 // that cannot work is an error here: one that matches [ErrOverride],
-// [ErrUnknownVariant], [ErrNoManifest] or [ErrNotFound], or a [*ManifestError].
+// [ErrUnknownVariant], [ErrNoManifest], [ErrNotFound] or [ErrReference] (a malformed
+// URL), or a [*ManifestError]. A redirect from https to http is not followed.
 func (b *Bundle) With(ctx context.Context, o Overrides) (_ *Bundle, err error) {
 	defer func() { err = fail("override", b.ref, "", err) }()
 	if err := b.usable(); err != nil {
@@ -313,7 +314,10 @@ func (o *overlay) close() error {
 // sees when it loads the file.
 func (o *overlay) add(ctx context.Context, c *config, kind, from string) (string, error) {
 	base := filepath.Base(from)
-	u, isURL := parseHTTP(from)
+	u, isURL, err := parseHTTP(from)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", kind, err)
+	}
 	if isURL {
 		base = path.Base(u.Path)
 	}
@@ -327,7 +331,6 @@ func (o *overlay) add(ctx context.Context, c *config, kind, from string) (string
 		base = kind
 	}
 	var r replacement
-	var err error
 	if isURL {
 		r, err = o.fetch(ctx, c, u)
 	} else {
@@ -341,9 +344,17 @@ func (o *overlay) add(ctx context.Context, c *config, kind, from string) (string
 	return name, nil
 }
 
-func parseHTTP(s string) (*url.URL, bool) {
-	u, err := url.Parse(s)
-	return u, err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+// parseHTTP says whether s is an http(s) URL. One that is malformed is not shown: a
+// password with a slash or a question mark in it is what makes a URL so.
+func parseHTTP(s string) (u *url.URL, isURL bool, err error) {
+	scheme, _, _ := strings.Cut(s, "://")
+	if !strings.EqualFold(scheme, "http") && !strings.EqualFold(scheme, "https") || len(scheme) == len(s) {
+		return nil, false, nil
+	}
+	if u, err = url.Parse(s); err != nil || u.Host == "" {
+		return nil, false, fmt.Errorf("%w: not an %s URL; in a user name or password, characters such as / ? # @ %% have to be written as %%XX", ErrReference, strings.ToLower(scheme))
+	}
+	return u, true, nil
 }
 
 // absent is about a file that is not there. It matches ErrNotFound, whose text

@@ -82,7 +82,10 @@ func (p *puller) newest(ctx context.Context) (*Bundle, error) {
 	if err == nil {
 		var b *Bundle
 		if b, err = p.bundle(ctx, desc); err == nil {
-			return b, p.remember(desc)
+			if err := p.remember(desc); err != nil {
+				return nil, errors.Join(err, b.Close())
+			}
+			return b, nil
 		}
 	}
 	if !errors.Is(err, ErrUnreachable) || !known {

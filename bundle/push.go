@@ -25,15 +25,16 @@ import (
 // pushes, but for the time of creation, so that the digest is reproducible.
 func Push(ctx context.Context, dir, ref string, opts ...Option) (string, error) {
 	c, err := newConfig(opts)
+	parsed, perr := parseReference(strings.TrimPrefix(ref, "oci://"))
+	ref = shown(ref)
 	if err != nil {
 		return "", fail("push", ref, "", err)
 	}
 	if c.offline {
 		return "", fail("push", ref, "", errors.New("WithOffline: pushing needs the registry"))
 	}
-	parsed, err := parseReference(strings.TrimPrefix(ref, "oci://"))
-	if err != nil {
-		return "", fail("push", ref, "", err)
+	if perr != nil {
+		return "", fail("push", ref, "", perr)
 	}
 	if _, err := parsed.Digest(); err == nil {
 		return "", fail("push", ref, "", fmt.Errorf("%w: push to a tag; the digest follows from the content", ErrReference))

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"oras.land/oras-go/v2/registry"
+
+	"github.com/dutflash/dutflash/internal/registryauth"
 )
 
 // Kind says where a bundle came from.
@@ -39,9 +41,7 @@ func locate(text string) (location, error) {
 		ref, err := parseReference(name)
 		return location{kind: KindRegistry, ref: ref}, err
 	}
-	path, isPath := strings.CutPrefix(text, "file://")
-	isPath = isPath || filepath.IsAbs(path) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../") ||
-		path == "." || path == ".." || filepath.VolumeName(path) != ""
+	path, isPath := asPath(text)
 	if loc, err := locatePath(path); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return loc, err
 	}
@@ -63,6 +63,31 @@ func locate(text string) (location, error) {
 		return location{}, fmt.Errorf("%w; there is no such path either", err)
 	}
 	return location{kind: KindRegistry, ref: ref}, nil
+}
+
+// asPath takes "file://" off, and says whether text is a path however it goes on.
+func asPath(text string) (path string, sure bool) {
+	path, sure = strings.CutPrefix(text, "file://")
+	return path, sure || filepath.IsAbs(path) || strings.HasPrefix(path, "./") || strings.HasPrefix(path, "../") ||
+		path == "." || path == ".." || filepath.VolumeName(path) != ""
+}
+
+// shown is how errors and logs call a reference: without the user and password that
+// somebody wrote into it, where they are not allowed.
+func shown(text string) string {
+	name, oci := strings.CutPrefix(text, "oci://")
+	clean := registryauth.WithoutUser(name)
+	if clean == name {
+		return text
+	}
+	if oci {
+		return "oci://" + clean
+	}
+	path, sure := asPath(text)
+	if _, err := os.Lstat(path); sure || err == nil {
+		return text
+	}
+	return clean
 }
 
 func locatePath(path string) (location, error) {
@@ -87,6 +112,10 @@ func locatePath(path string) (location, error) {
 // "latest". What the oras command accepts means the same here, as it always
 // names a registry.
 func parseReference(text string) (registry.Reference, error) {
+	if registryauth.WithoutUser(text) != text {
+		return registry.Reference{}, fmt.Errorf("%w: user and password do not belong into it; set %s and %s, or use WithCredentials",
+			ErrReference, registryauth.EnvUser, registryauth.EnvPassword)
+	}
 	name := text
 	first, _, slash := strings.Cut(name, "/")
 	if !slash || !strings.ContainsAny(first, ".:[") && first != "localhost" {

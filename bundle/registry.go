@@ -39,7 +39,7 @@ func newRegistrySource(ref registry.Reference, c *config) (*registrySource, erro
 	rt, idle := c.roundTripper()
 	s.idle = idle
 	client := &auth.Client{
-		Client: &http.Client{Transport: rt},
+		Client: &http.Client{Transport: rt, CheckRedirect: registryauth.CheckRedirect},
 		Cache:  auth.NewCache(), Credential: cred, ClientID: "dutflash",
 	}
 	client.SetUserAgent("dutflash")

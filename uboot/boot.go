@@ -44,7 +44,11 @@ func (s *Session) boot(ctx context.Context, cmd string) error {
 	}
 	ctx, cancel := limit(ctx, s.cfg.timeout)
 	defer cancel()
-	typed, err := s.fit(ctx, cmd)
+	plain, err := s.closed(cmd)
+	if err != nil {
+		return err
+	}
+	typed, err := s.fit(ctx, plain)
 	if err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func (s *Session) boot(ctx context.Context, cmd string) error {
 		failed = fmt.Errorf("%w: %w", known, failed)
 	}
 	failed = s.shown(failed)
-	if typed != cmd {
+	if typed != plain {
 		failed = joined(failed, s.putBack(ctx, setting{longVariable, ""}))
 	}
 	return failed

@@ -9,8 +9,8 @@ import (
 )
 
 // variableName is what U-Boot takes as a name (env/flags.c forbids less, but
-// nobody uses more).
-var variableName = regexp.MustCompile(`^[A-Za-z0-9_.:+-]+$`)
+// nobody uses more). A dash in front would be an option: setenv -f NAME deletes NAME.
+var variableName = regexp.MustCompile(`^[A-Za-z0-9_.:+][A-Za-z0-9_.:+-]*$`)
 
 // Env returns the value of an environment variable. One that does not exist is
 // [ErrNotDefined]; one that is longer than U-Boot prints (CONFIG_SYS_PBSIZE) is

@@ -178,11 +178,22 @@ func flash(t *testing.T, path string) string {
 	return name
 }
 
+// beside runs a test at the same time as others, unless it records. One U-Boot in QEMU
+// keeps one processor busy, also while it waits, and what the tests expect of its time
+// leaves room for a few on two.
+func beside(t *testing.T) {
+	if !*record {
+		t.Parallel()
+	}
+}
+
 // TestRealBuilds runs the scenario on real U-Boot. With -record it does all of it
 // and writes down what it saw.
 func TestRealBuilds(t *testing.T) {
+	beside(t)
 	for _, b := range builds {
 		t.Run(b.name, func(t *testing.T) {
+			beside(t)
 			dir := t.TempDir()
 			for name, content := range files() {
 				if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {

@@ -53,6 +53,21 @@ func TestRealRefusals(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	wantError(t, err, status, "run", "illegal character")
+	// What hush takes for the beginning of something, or for nothing, is not waited for.
+	for cmd, says := range map[string]string{
+		`echo 'a`: "does not end", `echo "a`: "does not end", "echo ${a": "does not end", `echo "it's"`: "does not end",
+		"if true; then echo a": "does not end", "then": "does not understand", "echo a | echo b": "does not understand", "echo a &": "does not understand",
+	} {
+		if out, err := s.Run(ctx, cmd); err == nil || !strings.Contains(err.Error(), says) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %q, %v", cmd, out, err)
+		}
+		answers(t, s)
+	}
+	for cmd, want := range map[string]string{"echo a # it's": "a", "echo a;# b": "a", "echo a#b '#' \"#\" \\#": "a#b # # #", "# nothing": "", "echo a ||": "a"} {
+		if out, err := s.Run(ctx, cmd); err != nil || out != want {
+			t.Errorf("%s: %q, %v", cmd, out, err)
+		}
+	}
 }
 
 // TestRealRandomValues brings random text of what shells and parsers look at into

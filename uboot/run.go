@@ -49,6 +49,10 @@ func (s *Session) newMarker() marker {
 //
 // The timestamps that some builds put before every line are taken off.
 //
+// A command that would swallow what is typed behind it is not typed: a quotation or a
+// ${ that does not end is an error, and a comment is left out. What else hush does not
+// understand, such as "|" or a "then" without an "if", is an error at once.
+//
 // ctx is the deadline, or the session's command timeout where ctx has none. When
 // it ends, what was printed so far is returned, Ctrl-C is sent and the prompt
 // proved again, so that the session can go on; if that fails too, the error says
@@ -66,7 +70,11 @@ func (s *Session) run(ctx context.Context, cmd string, fails []failure) (out str
 	ctx, cancel := limit(ctx, s.cfg.timeout)
 	defer cancel()
 	s.cfg.log.Debug("Running command", "command", cmd)
-	typed, err := s.fit(ctx, cmd)
+	plain, err := s.closed(cmd)
+	if err != nil {
+		return "", err
+	}
+	typed, err := s.fit(ctx, plain)
 	if err != nil {
 		return "", err
 	}
@@ -78,7 +86,7 @@ func (s *Session) run(ctx context.Context, cmd string, fails []failure) (out str
 		return "", s.recover(err)
 	}
 	out, err = s.collect(ctx, m, cmd, fails)
-	if typed != cmd {
+	if typed != plain {
 		ended := s.endedLine
 		err = joined(err, s.putBack(ctx, setting{longVariable, ""}))
 		s.endedLine = ended
@@ -110,10 +118,15 @@ func (s *Session) frame(m marker, cmd string) string {
 	return fmt.Sprintf("echo '%s''%s'; %s; echo '%s'$?'%s'", m.head, m.tail, cmd, m.tail, m.head)
 }
 
-// begin waits for the first marker.
+// begin waits for the first marker. hush looks at the whole line before it does
+// anything: what it does not understand keeps the marker away.
 func (s *Session) begin(ctx context.Context, m marker) error {
 	opts := []expect.ExpectOpt{expect.Regexp(regexp.MustCompile(m.head + m.tail + `\r*\n`))}
-	return s.await(ctx, opts, fatal(), nil)
+	fails := fatal()
+	if s.hush && s.prompt != "> " {
+		fails = append(fails, notUnderstood()...)
+	}
+	return s.await(ctx, opts, fails, nil)
 }
 
 // collect waits for the second marker and takes the status from it.

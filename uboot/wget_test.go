@@ -114,6 +114,7 @@ func TestWgetTranscript(t *testing.T) {
 
 // TestRealWget loads from a real HTTP server, and records that with -record.
 func TestRealWget(t *testing.T) {
+	beside(t)
 	image := testtool.WgetUBoot(t)
 	data := wgetContent()
 	web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

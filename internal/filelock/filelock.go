@@ -74,6 +74,9 @@ func Try(path string, exclusive bool) (*Lock, error) {
 // the file.
 func Held(path string) bool {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		f, err = os.Open(path) // as in Try
+	}
 	if err != nil {
 		return false
 	}

@@ -69,6 +69,9 @@ func MoveBackup(head []byte, size int64) ([]Change, error) {
 		return nil, fmt.Errorf("%w: a disk of %d bytes is not made of sectors of %d", ErrDamaged, size, t.SectorSize)
 	}
 	sector := int(t.SectorSize)
+	if len(head) < 2*sector {
+		return nil, fmt.Errorf("%w: only %d bytes of it are there", ErrDamaged, len(head))
+	}
 	hd, err := parseHeader(head[sector:], sector, 1)
 	if err != nil {
 		return nil, err

@@ -1,11 +1,12 @@
-// Package registryauth finds the credentials for an OCI registry, the same ones
-// for packages bundle and image.
+// Package registryauth finds the credentials for an OCI registry and keeps them
+// with it, in the same way for packages bundle and image.
 package registryauth
 
 import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,6 +83,22 @@ func files() []string {
 	return list
 }
 
+// CheckRedirect is for the http.Client of a registry. What authorizes a request is
+// for the server that asked for it, by the same protocol: not for another port of
+// that host, a host below it, or plain HTTP, where http.Client would send it too,
+// and oras-go on the second step of a way.
+// Nobody is told the address that a redirect came from, which may be signed.
+func CheckRedirect(req *http.Request, via []*http.Request) error {
+	if first := via[0].URL; req.URL.Host != first.Host || req.URL.Scheme != first.Scheme {
+		req.Header.Del("Authorization")
+	}
+	req.Header.Del("Referer")
+	if len(via) >= 10 {
+		return errors.New("more than 10 redirects")
+	}
+	return nil
+}
+
 // Loopback says whether registry (HOST or HOST:PORT) is this host itself, where
 // plain HTTP is spoken unless somebody says otherwise, as docker does it.
 func Loopback(registry string) bool {
@@ -92,4 +109,18 @@ func Loopback(registry string) bool {
 	host = strings.Trim(host, "[]")
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// WithoutUser takes user information out of an OCI reference, which must not have
+// any. What is behind the @ of a digest has no slash.
+func WithoutUser(ref string) string {
+	end := strings.LastIndexByte(ref, '/')
+	if end < 0 {
+		end = len(ref)
+	}
+	rest := ref[strings.LastIndexByte(ref[:end], '@')+1:]
+	if end == len(ref) && (rest == "" || strings.HasPrefix(rest, "sha256:") || strings.HasPrefix(rest, "sha512:")) {
+		return ref
+	}
+	return rest
 }

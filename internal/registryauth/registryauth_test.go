@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,5 +106,52 @@ func TestLoopback(t *testing.T) {
 		if got := registryauth.Loopback(host); got != want {
 			t.Errorf("%s: %v", host, got)
 		}
+	}
+}
+
+func TestCheckRedirect(t *testing.T) {
+	for to, kept := range map[string]bool{
+		"https://reg.example/v2/b":      true,
+		"http://reg.example/v2/b":       false,
+		"https://reg.example:8443/v2/b": false,
+		"https://cdn.reg.example/b":     false,
+		"https://other.example/b":       false,
+	} {
+		first, err := http.NewRequest(http.MethodGet, "https://reg.example/v2/a?signed=1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := http.NewRequest(http.MethodGet, to, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Header.Set("Authorization", "Basic x")
+		next.Header.Set("Referer", first.URL.String())
+		if err := registryauth.CheckRedirect(next, []*http.Request{first}); err != nil {
+			t.Errorf("%s: %v", to, err)
+		}
+		if got := next.Header.Get("Authorization") != ""; got != kept || next.Header.Get("Referer") != "" {
+			t.Errorf("%s: %v", to, next.Header)
+		}
+		if err := registryauth.CheckRedirect(next, slices.Repeat([]*http.Request{first}, 10)); err == nil {
+			t.Errorf("%s: the tenth redirect is followed", to)
+		}
+	}
+}
+
+func TestWithoutUser(t *testing.T) {
+	digest := "@sha256:" + strings.Repeat("0", 64)
+	for _, ref := range []string{"", "b", "b:v1", "b" + digest, "b:v1" + digest, "h/b:v1", "h:5000/a/b" + digest, "b@", "h/b@"} {
+		for _, user := range []string{"", "joe@", "joe:pw@", "joe:p/w@", "joe:p@w@"} {
+			if user != "" && !strings.Contains(ref, "/") {
+				continue
+			}
+			if got := registryauth.WithoutUser(user + ref); got != ref {
+				t.Errorf("%s%s became %s", user, ref, got)
+			}
+		}
+	}
+	if got := registryauth.WithoutUser("joe:pw@host:5000"); got != "host:5000" {
+		t.Errorf("got %s", got)
 	}
 }

@@ -98,6 +98,9 @@ func findBmap(ctx context.Context, src Source, c *prepareConfig) (*bmap.Map, err
 			return nil, context.Cause(ctx)
 		case errors.Is(err, ErrNotFound):
 			continue
+		case errors.Is(err, ErrUnauthorized): // so some servers say that there is none
+			c.log.Warn("whether there is a block map of this name could not be found out", "name", name, "err", err)
+			continue
 		case err != nil:
 			c.log.Warn("whether there is a block map could not be found out", "name", name, "err", err)
 			return nil, nil

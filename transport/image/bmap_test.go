@@ -126,3 +126,32 @@ func TestBadMapBesideTheImage(t *testing.T) {
 		})
 	}
 }
+
+// TestMapBehindForbiddenNames: an object store that does not let everybody list it
+// calls what is not there forbidden.
+func TestMapBehindForbiddenNames(t *testing.T) {
+	tool := testtool.Need(t, "bmaptool", "apt-get install bmap-tools")
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "i.raw"), rawImage(mib), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(tool, "create", "-o", filepath.Join(dir, "i.bmap"), filepath.Join(dir, "i.raw")).CombinedOutput(); err != nil {
+		t.Fatalf("bmaptool: %v\n%s", err, out)
+	}
+	files := http.FileServer(http.Dir(dir))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := os.Stat(filepath.Join(dir, filepath.FromSlash(r.URL.Path))); err != nil {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		files.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	p, err := prepare(t, open(t, srv.URL+"/i.raw"), image.WithCacheDir(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Mapped() == nil {
+		t.Error("the block map was not found")
+	}
+}

@@ -13,6 +13,10 @@ import (
 	"github.com/dutflash/dutflash/transport/image/internal/sparse"
 )
 
+// maxZstdWindow is the largest window that the format has (RFC 8878, 3.1.1.1.2), and
+// more than the decoder takes for a limit is an error.
+const maxZstdWindow = 1<<41 + 7<<38
+
 func (s *stage) open(c *readerConfig) error {
 	switch s.format {
 	case FormatXZ:
@@ -42,7 +46,7 @@ func (s *stage) open(c *readerConfig) error {
 		s.Reader = newBzip2(s.buf, c.warn)
 	case FormatZstd:
 		r, err := zstd.NewReader(s.buf, zstd.WithDecoderConcurrency(c.workers), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(uint64(c.memory)), zstd.WithDecoderMaxMemory(1<<63))
+			zstd.WithDecoderMaxWindow(uint64(min(c.memory, maxZstdWindow))), zstd.WithDecoderMaxMemory(1<<63))
 		if err != nil {
 			return err
 		}

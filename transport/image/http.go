@@ -22,7 +22,10 @@ type httpSource struct {
 
 func newHTTPSource(ref string, c *sourceConfig) (Source, error) {
 	u, err := url.Parse(ref)
-	if err != nil {
+	switch {
+	case err != nil && strings.Contains(ref, "@"): // the cause could quote a part of the password
+		return nil, fmt.Errorf("%w: not a URL; in a user name or password, characters such as / ? # @ %% have to be written as %%XX", ErrInvalid)
+	case err != nil:
 		return nil, fmt.Errorf("%w: not a URL: %w", ErrInvalid, tidy(err))
 	}
 	if u.Host == "" {
@@ -87,6 +90,16 @@ func validator(h http.Header) string {
 		return e
 	}
 	return h.Get("Last-Modified")
+}
+
+// replacedBy says whether the answers with these headers are of different files:
+// some servers send a range of whatever they have now, without a look at If-Range.
+func replacedBy(before, now http.Header) bool {
+	if a, b := before.Get("ETag"), now.Get("ETag"); a != "" && b != "" && !strings.HasPrefix(a, "W/") && !strings.HasPrefix(b, "W/") {
+		return a != b
+	}
+	a, b := before.Get("Last-Modified"), now.Get("Last-Modified")
+	return a != "" && b != "" && a != b
 }
 
 // Info asks with HEAD, and with a GET for one byte where the server does not do
@@ -223,6 +236,10 @@ func (s *httpSource) fetcher(client *http.Client, header *http.Header) fetcher {
 			}
 			return f, nil
 		case http.StatusPartialContent:
+			if !first && replacedBy(*header, resp.Header) {
+				resp.Body.Close()
+				return fetched{}, &permanent{ErrChanged}
+			}
 			f.offset, f.size = contentRange(resp.Header)
 			f.sure = true // by If-Range
 			return f, nil

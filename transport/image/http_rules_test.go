@@ -252,3 +252,27 @@ func TestProxyOfTheEnvironment(t *testing.T) {
 		})
 	}
 }
+
+// A program that has replaced http.DefaultTransport, as those that trace requests do,
+// has not meant us.
+func TestReplacedDefaultTransport(t *testing.T) {
+	old := http.DefaultTransport
+	defer func() { http.DefaultTransport = old }()
+	http.DefaultTransport = refusing{}
+	raw := rawImage(mib)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(raw))
+	}))
+	defer srv.Close()
+	p, err := prepare(t, open(t, srv.URL+"/i.raw", fast), image.WithCacheDir(t.TempDir()), image.WithoutBmap())
+	if err != nil {
+		t.Fatal(err)
+	}
+	check(t, p, raw, raw)
+}
+
+type refusing struct{}
+
+func (refusing) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("not for you")
+}

@@ -105,6 +105,42 @@ func TestFileThatChangesDuringTheDownload(t *testing.T) {
 	}
 }
 
+// Not every server heeds If-Range. The rest of another file must not be put behind
+// the beginning of this one.
+func TestServerThatIgnoresIfRange(t *testing.T) {
+	old, now := rawImage(3*mib), rawImage(3*mib)
+	for i := range now {
+		now[i] ^= 0x55
+	}
+	for _, header := range []string{"ETag", "Last-Modified"} {
+		version := func(n int32) string {
+			if header == "ETag" {
+				return fmt.Sprintf(`"%d"`, n)
+			}
+			return time.Unix(1700000000+int64(n), 0).UTC().Format(http.TimeFormat)
+		}
+		var gets atomic.Int32
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			r.Header.Del("If-Range")
+			if r.Method == http.MethodHead || gets.Add(1) == 1 {
+				w.Header().Set(header, version(1))
+				if r.Method != http.MethodHead {
+					w = &cutting{w, mib}
+				}
+				http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(old))
+				return
+			}
+			w.Header().Set(header, version(2))
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(now))
+		}))
+		p, err := prepare(t, open(t, srv.URL+"/image", fast), image.WithCacheDir(t.TempDir()), image.WithoutBmap())
+		if !errors.Is(err, image.ErrChanged) {
+			t.Errorf("%s: got %v, SHA-256 %q", header, err, p.SHA256())
+		}
+		srv.Close()
+	}
+}
+
 func TestURLIsFoundInTheCacheUntilItChanges(t *testing.T) {
 	raw := rawImage(mib)
 	var gets atomic.Int32

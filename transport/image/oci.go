@@ -36,6 +36,9 @@ type ociSource struct {
 const maxManifest = 4 << 20 // what registries accept, by the distribution spec
 
 func newOCISource(text string, c *sourceConfig) (Source, error) {
+	if registryauth.WithoutUser(text) != text {
+		return nil, fmt.Errorf("%w: user and password do not belong into an OCI reference; set OCI_USERNAME and OCI_PASSWORD, or use WithOCICredentials", ErrInvalid)
+	}
 	ref, err := registry.ParseReference(text)
 	if err != nil {
 		return nil, fmt.Errorf("%w: not an OCI reference: %w", ErrInvalid, err)
@@ -56,17 +59,9 @@ func newOCISource(text string, c *sourceConfig) (Source, error) {
 func (s *ociSource) repository() (*remote.Repository, func()) {
 	t := s.c.transport()
 	client := &auth.Client{Cache: auth.NewCache(), Credential: s.cred, ClientID: "dutflash", Client: &http.Client{
-		Transport: retry.NewTransport(t),
-		CheckRedirect: func(req *http.Request, via []*http.Request) error {
-			if req.URL.Host != via[0].URL.Host {
-				req.Header.Del("Authorization")
-			}
-			req.Header.Del("Referer")
-			if len(via) >= 10 {
-				return errors.New("more than 10 redirects")
-			}
-			return nil
-		}}}
+		Transport:     retry.NewTransport(t),
+		CheckRedirect: registryauth.CheckRedirect,
+	}}
 	client.SetUserAgent("dutflash")
 	repo := &remote.Repository{Client: client, Reference: s.ref, MaxMetadataBytes: maxManifest}
 	repo.PlainHTTP = registryauth.Loopback(s.ref.Registry)
@@ -83,6 +78,12 @@ func (s *ociSource) layer(ctx context.Context, repo *remote.Repository) (ocispec
 		return d, s.explain(ctx, err)
 	}
 	for range 3 { // an index in an index at most
+		if err := sound(d); err != nil {
+			return d, fmt.Errorf("the manifest of %s: %w", s.ref, err)
+		}
+		if d.Size > maxManifest {
+			return d, fmt.Errorf("%w: the manifest of %s is said to have %d bytes, the limit is %d", ErrCorrupt, s.ref, d.Size, maxManifest)
+		}
 		b, err := content.FetchAll(ctx, repo, d)
 		if err != nil {
 			return d, s.explain(ctx, err)
@@ -95,7 +96,16 @@ func (s *ociSource) layer(ctx context.Context, repo *remote.Repository) (ocispec
 			return d, fmt.Errorf("%w: the manifest of %s: %w", ErrCorrupt, s.ref, err)
 		}
 		if len(m.Manifests) == 0 {
-			return choose(s.ref, m.Layers)
+			if d, err = choose(s.ref, m.Layers); err != nil {
+				return d, err
+			}
+			if err := sound(d); err != nil {
+				return d, fmt.Errorf("the layer of %s: %w", s.ref, err)
+			}
+			if d.Digest.Algorithm() != digest.SHA256 { // the only one that is verified
+				return d, fmt.Errorf("%w: the layer of %s has the digest %s, want sha256; push it again", ErrUnsupportedFormat, s.ref, d.Digest)
+			}
+			return d, nil
 		}
 		var some []ocispec.Descriptor
 		for _, e := range m.Manifests {
@@ -109,6 +119,18 @@ func (s *ociSource) layer(ctx context.Context, repo *remote.Repository) (ocispec
 		d = some[0]
 	}
 	return d, fmt.Errorf("%w: %s is an index in an index in an index", ErrUnsupportedFormat, s.ref)
+}
+
+// sound refuses a descriptor that nothing can be done with: it is whatever somebody
+// wrote into a manifest.
+func sound(d ocispec.Descriptor) error {
+	if err := d.Digest.Validate(); err != nil {
+		return fmt.Errorf("%w: digest %.100q: %w", ErrCorrupt, string(d.Digest), err)
+	}
+	if d.Size < 0 {
+		return fmt.Errorf("%w: it is said to have %d bytes", ErrCorrupt, d.Size)
+	}
+	return nil
 }
 
 // choose picks the layer by number, then by title and media type.
@@ -187,9 +209,7 @@ func (s *ociSource) Info(ctx context.Context) (Info, error) {
 	if info.Name == "." {
 		info.Name = path.Base(s.ref.Repository)
 	}
-	if d.Digest.Algorithm() == digest.SHA256 {
-		info.SHA256 = d.Digest.Encoded()
-	}
+	info.SHA256 = d.Digest.Encoded()
 	return info, nil
 }
 
@@ -281,7 +301,7 @@ func verify(rc io.ReadCloser, d ocispec.Descriptor) *verified {
 func (v *verified) Read(p []byte) (int, error) {
 	n, err := v.sum.Read(p)
 	if err == io.EOF {
-		if got := hex.EncodeToString(v.sum.sum.Sum(nil)); v.d.Digest.Algorithm() != digest.SHA256 || got != v.d.Digest.Encoded() {
+		if got := hex.EncodeToString(v.sum.sum.Sum(nil)); got != v.d.Digest.Encoded() {
 			err = fmt.Errorf("%w: the blob %s has the SHA-256 %s", ErrChecksum, v.d.Digest, got)
 		}
 	}

@@ -31,9 +31,8 @@ type member struct {
 
 func openMember(rc io.ReadCloser, d ocispec.Descriptor, ref string) (io.ReadCloser, error) {
 	m := &member{blob: verify(rc, d), ref: ref}
-	rd, err := NewReader(m.blob, DecodeName("layer of "+ref), func(c *readerConfig) error { c.tar = true; return nil })
+	rd, err := NewReader(m.blob, DecodeName("layer of "+ref), func(c *readerConfig) error { c.tar = true; return nil }, onRefusal(func(error) { rc.Close() }))
 	if err != nil {
-		rc.Close()
 		return nil, err
 	}
 	m.rd, m.tar = rd, tar.NewReader(rd)

@@ -56,6 +56,9 @@ func NewReader(r io.Reader, opts ...ReaderOption) (*Reader, error) {
 	rd := &Reader{name: c.name}
 	c.warn = func(text string) { rd.warn(c, text) }
 	if err := rd.build(r, c); err != nil {
+		if c.refused != nil {
+			c.refused(err)
+		}
 		rd.Close()
 		return nil, fail("read", c.name, err)
 	}

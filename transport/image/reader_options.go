@@ -11,6 +11,9 @@ type ReaderOption func(*readerConfig) error
 
 type readerConfig struct {
 	file *randomAccess // the data as a file, where it is one
+	// refused is called where there will be no Reader, before the Read that is going
+	// on is waited for: it may wait for a source that has nothing more to say.
+	refused func(error)
 
 	workers int
 	memory  int64
@@ -27,7 +30,7 @@ type readerConfig struct {
 const DefaultMemoryLimit = 192 << 20
 
 // DecodeWorkers sets how many goroutines decode at the same time where a format
-// allows it (xz with several blocks, zstd, lz4): 1 to 256. The default is
+// allows it (xz with several blocks, zstd): 1 to 256. The default is
 // runtime.GOMAXPROCS(0).
 func DecodeWorkers(n int) ReaderOption {
 	return func(c *readerConfig) error {
@@ -86,6 +89,14 @@ func newReaderConfig(opts []ReaderOption) (*readerConfig, error) {
 		c.memory = DefaultMemoryLimit
 	}
 	return c, nil
+}
+
+// onRefusal sets what is done where the data is refused at once.
+func onRefusal(f func(error)) ReaderOption {
+	return func(c *readerConfig) error {
+		c.refused = f
+		return nil
+	}
 }
 
 // inner is the configuration of what is inside another format: no file has

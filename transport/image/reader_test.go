@@ -2,12 +2,14 @@ package image_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/dutflash/dutflash/transport/image"
 )
@@ -131,5 +133,45 @@ func TestReaderBoundsMemory(t *testing.T) {
 	zst := pack(t, packer{"zstd", "zstd", "apt-get install zstd", []string{"--long=27", "--no-check", "-1c"}}, raw)
 	if _, _, err := readAll(zst, image.DecodeMemoryLimit(1<<20)); !errors.Is(err, image.ErrTooLarge) {
 		t.Errorf("zstd: %v", err)
+	}
+}
+
+// A source that has nothing more to say for now does not keep a refusal back: a pipe
+// into which somebody has begun to write what is no image.
+func TestRefusedWhileTheSourceWaits(t *testing.T) {
+	for name, do := range map[string]func(ctx context.Context, src image.Source) error{
+		"prepare": func(ctx context.Context, src image.Source) error {
+			p, err := image.Prepare(t.Context(), src, image.WithCacheDir(t.TempDir()))
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			return p.Wait(ctx)
+		},
+		"stream": func(ctx context.Context, src image.Source) error {
+			_, err := image.Stream(ctx, src)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, w := io.Pipe()
+			defer r.Close()
+			go w.Write(append([]byte("QFI\xfb"), make([]byte, 100_000)...))
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if err := do(ctx, image.FromReader("pipe", struct{ io.Reader }{r})); !errors.Is(err, image.ErrUnsupportedFormat) || ctx.Err() != nil {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// A memory limit beyond what any format can ask for is one that is never reached.
+func TestHugeMemoryLimit(t *testing.T) {
+	raw := rawImage(mib)
+	for _, p := range packers {
+		if got, _, err := readAll(pack(t, p, raw), image.DecodeMemoryLimit(1<<62)); err != nil || !bytes.Equal(got, raw) {
+			t.Errorf("%s: %v", p.format, err)
+		}
 	}
 }

@@ -43,7 +43,8 @@ type Info struct {
 //   - "-": standard input, which can be read once
 //   - http:// or https:// URL; user and password in it become a basic
 //     Authorization header and never appear in errors or logs
-//   - oci://REGISTRY/REPOSITORY[:TAG|@DIGEST]: see [WithOCICredentials]
+//   - oci://REGISTRY/REPOSITORY[:TAG|@DIGEST]: see [WithOCICredentials]; user and
+//     password in it are an error, and so is a layer without a SHA-256 digest
 //   - anything else: a path of a local file; file:// before it is dropped
 //
 // Only a local file is looked at; one that is missing is [ErrNotFound]. Options

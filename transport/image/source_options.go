@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/dutflash/dutflash/internal/registryauth"
 )
 
 // SourceOption changes how [Open] reaches a server. Options for servers have no
@@ -175,9 +178,17 @@ func WithSourceLogger(l *slog.Logger) SourceOption {
 // transport returns a connection pool of the source's own, with the proxy from
 // the environment.
 func (c *sourceConfig) transport() *http.Transport {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.ResponseHeaderTimeout = c.stall
-	t.DisableCompression = true // the file as stored is wanted
+	// Not a clone of http.DefaultTransport, which the program may have replaced.
+	t := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 30 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: c.stall,
+		ExpectContinueTimeout: time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		ForceAttemptHTTP2:     true,
+		DisableCompression:    true, // the file as stored is wanted
+	}
 	if c.roots != nil || c.insecure {
 		t.TLSClientConfig = &tls.Config{RootCAs: c.roots, InsecureSkipVerify: c.insecure}
 	}
@@ -196,11 +207,17 @@ func redactURL(ref string) string {
 	if !ok {
 		return ref
 	}
+	if _, err := url.Parse(ref); err != nil && strings.EqualFold(scheme[:min(4, len(scheme))], "http") && strings.Contains(rest, "@") {
+		return scheme + "://..." // where a password ends, nobody can tell
+	}
+	if strings.EqualFold(scheme, "oci") {
+		return scheme + "://" + registryauth.WithoutUser(rest)
+	}
 	if rest, query, has := strings.Cut(rest, "?"); has && query != "" {
 		return redactURL(scheme+"://"+rest) + "?..."
 	}
 	host, path, _ := strings.Cut(rest, "/")
-	if i := strings.LastIndexByte(host, '@'); i >= 0 && scheme != "oci" {
+	if i := strings.LastIndexByte(host, '@'); i >= 0 {
 		host = host[i+1:]
 	}
 	if strings.Contains(rest, "/") {

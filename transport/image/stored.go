@@ -126,19 +126,28 @@ func decode(ctx context.Context, src Source, info Info, c *prepareConfig, want s
 		return nil, err
 	}
 	defer in.Close()
-	rd, err := NewReader(in, in.options(c)...)
+	var final bool
+	var changed error
+	// end is called with the error as soon as there is one.
+	end := func(err error) {
+		// Where data is damaged, a digest may tell that it is the file's fault.
+		damaged := errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated)
+		final = err != nil && (!damaged || want == "" && info.SHA256 == "")
+		if damaged && in.local != nil {
+			// Who writes to the file while it is read makes it look damaged.
+			changed = in.local.unchanged()
+		}
+		if final {
+			in.Close() // a Read that waits for the source would hold up rd.Close
+		}
+	}
+	rd, err := NewReader(in, append(in.options(c), onRefusal(end))...)
 	if err == nil {
 		err = use(rd, in)
+		end(err)
 	}
-	// Where data is damaged, a digest may tell that it is the file's fault.
-	damaged := errors.Is(err, ErrCorrupt) || errors.Is(err, ErrTruncated)
-	final := err != nil && (!damaged || want == "" && info.SHA256 == "")
-	if damaged && in.local != nil {
-		// Who writes to the file while it is read makes it look damaged.
-		err = errors.Join(in.local.unchanged(), err)
-	}
-	if final {
-		in.Close() // a Read that waits for the source would hold up rd.Close
+	if changed != nil {
+		err = errors.Join(changed, err)
 	}
 	if rd != nil {
 		rd.Close()

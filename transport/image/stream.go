@@ -58,7 +58,7 @@ func Stream(ctx context.Context, src Source, opts ...PrepareOption) (*RawStream,
 		s.cancel(nil)
 		return nil, fail("open", info.Name, err)
 	}
-	if s.rd, err = NewReader(s.in, s.in.options(c)...); err != nil {
+	if s.rd, err = NewReader(s.in, append(s.in.options(c), onRefusal(func(error) { s.in.Close() }))...); err != nil {
 		s.in.Close()
 		s.cancel(nil)
 		return nil, err

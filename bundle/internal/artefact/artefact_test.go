@@ -2,9 +2,11 @@ package artefact_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -131,4 +133,45 @@ func FuzzIdentify(f *testing.F) {
 			t.Error("more names than bytes")
 		}
 	})
+}
+
+// TestDeepTree: only the names at the top of a FIT count, so a tree of any shape
+// takes no more memory than its file.
+func TestDeepTree(t *testing.T) {
+	var tree bytes.Buffer
+	word := func(n uint32) { binary.Write(&tree, binary.BigEndian, n) }
+	begin := func(name string) {
+		word(1)
+		tree.WriteString(name + strings.Repeat("\x00", 4-len(name)%4))
+	}
+	begin("")
+	begin("images")
+	begin("kernel")
+	long := strings.Repeat("n", 250)
+	for range 59 {
+		begin(long)
+	}
+	for range 30000 {
+		begin("x")
+		word(2)
+	}
+	for range 62 {
+		word(2)
+	}
+	word(9)
+	var head bytes.Buffer
+	for _, n := range []uint32{0xd00dfeed, uint32(40 + tree.Len()), 40, 40, 0, 17, 16, 0, 0, uint32(tree.Len())} {
+		binary.Write(&head, binary.BigEndian, n)
+	}
+	data := append(head.Bytes(), tree.Bytes()...)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	info, err := artefact.Identify(bytes.NewReader(data), int64(len(data)))
+	runtime.ReadMemStats(&after)
+	if err != nil || info.Kind != artefact.FIT || !slices.Equal(info.Images, []string{"kernel"}) {
+		t.Errorf("%+v, %v", info, err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 10*uint64(len(data)) {
+		t.Errorf("%d bytes for a tree of %d", took, len(data))
+	}
 }

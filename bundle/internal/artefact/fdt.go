@@ -36,8 +36,8 @@ type node struct {
 
 var errFDT = errors.New("the device tree blob is damaged")
 
-// parseFDT lists the nodes of a flattened device tree of which head is the
-// header and total the size. A FIT carries whole kernels as properties, so
+// parseFDT lists the nodes of the first two levels of a flattened device tree of
+// which head is the header and total the size. A FIT carries whole kernels as properties, so
 // they are passed over and never held in memory.
 func parseFDT(r io.ReaderAt, head []byte, total int64) ([]node, error) {
 	at := func(off int) int64 { return int64(binary.BigEndian.Uint32(head[off:])) }
@@ -71,8 +71,13 @@ type fdtWalk struct {
 	in    *bufio.Reader
 	names []byte
 	nodes []node
-	open  []int // indices of the nodes that we are in
+	count int   // nodes so far
+	open  []int // indices of the nodes that we are in, deep for those that are not kept
 }
+
+// deep is the index of nodes below the second level, of which nothing is kept: names
+// inside of each other could multiply a small file.
+const deep = -1
 
 func (w *fdtWalk) word() (uint32, error) {
 	var b [4]byte
@@ -115,8 +120,12 @@ func (w *fdtWalk) begin() error {
 	if err != nil {
 		return err
 	}
-	if len(w.nodes) >= maxNodes || len(w.open) >= maxDepth {
+	if w.count++; w.count > maxNodes || len(w.open) >= maxDepth {
 		return fmt.Errorf("%w: more than %d nodes or %d levels", errFDT, maxNodes, maxDepth)
+	}
+	if len(w.open) > 2 {
+		w.open = append(w.open, deep)
+		return w.pad(len(name))
 	}
 	path := "/"
 	if len(w.open) > 0 {
@@ -139,7 +148,7 @@ func (w *fdtWalk) prop() error {
 	if int64(off) >= int64(len(w.names)) || size > 1<<31-1 {
 		return fmt.Errorf("%w: a property outside of the blob", errFDT)
 	}
-	if len(w.open) > 0 && size < 256 && bytes.HasPrefix(w.names[off:], []byte("default\x00")) {
+	if len(w.open) > 0 && w.open[len(w.open)-1] != deep && size < 256 && bytes.HasPrefix(w.names[off:], []byte("default\x00")) {
 		value := make([]byte, size)
 		if _, err := io.ReadFull(w.in, value); err != nil {
 			return err
