@@ -61,7 +61,9 @@ func (s *httpSource) beside(name string) Source {
 	u := *s.url
 	u.Path, u.RawPath = path.Join(path.Dir(u.Path), name), ""
 	u.RawQuery = "" // a signature is of one file
-	return &httpSource{url: (*url.URL)(&u), c: s.c, header: s.header}
+	c := *s.c
+	c.retries = min(c.retries, 2) // there is most probably nothing to wait for
+	return &httpSource{url: (*url.URL)(&u), c: &c, header: s.header}
 }
 
 // bmapNames lists where bmaptool looks.

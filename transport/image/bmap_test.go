@@ -8,7 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/dutflash/dutflash/internal/testtool"
 	"github.com/dutflash/dutflash/transport/image"
@@ -153,5 +156,28 @@ func TestMapBehindForbiddenNames(t *testing.T) {
 	}
 	if p.Mapped() == nil {
 		t.Error("the block map was not found")
+	}
+}
+
+// TestServerThatFailsForTheMap: whether there is a block map is not asked for as long as
+// for the image.
+func TestServerThatFailsForTheMap(t *testing.T) {
+	raw := rawImage(mib)
+	var asked atomic.Int64
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, ".bmap") {
+			asked.Add(1)
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(raw))
+	}))
+	defer srv.Close()
+	p, err := prepare(t, open(t, srv.URL+"/i.raw", image.WithRetries(10, time.Millisecond)), image.WithCacheDir(t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := asked.Load(); p.Mapped() != nil || p.Size() != int64(len(raw)) || n != 3 {
+		t.Errorf("asked %d times, want 3; %d bytes", n, p.Size())
 	}
 }
