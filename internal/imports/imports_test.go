@@ -54,7 +54,7 @@ var rules = map[string]struct{ ours, modules []string }{
 	"flasher": {
 		ours: []string{"internal/filelock",
 			"uboot", "busybox", "bundle", "power",
-			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents", "internal/gpt",
+			"transport/console", "transport/tftp", "transport/httpd", "transport/image", "internal/extents", "internal/workers", "internal/gpt",
 		},
 		modules: []string{
 			"github.com/Netflix/go-expect",
