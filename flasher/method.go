@@ -26,8 +26,7 @@ const (
 	// MethodShell has the board run the plain pipeline itself, curl or wget,
 	// decompressor, dd, on the file as it is stored, served by the host or, with
 	// [WithDirect], by its own server; then the whole range is read back as
-	// with MethodStream. A
-	// pipeline that is cut begins anew in the next attempt.
+	// with MethodStream. A pipeline that is cut begins anew in the next attempt.
 	MethodShell Method = "shell"
 )
 

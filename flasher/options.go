@@ -84,8 +84,8 @@ type Timeouts struct {
 	Command time.Duration
 	// Image: until the image is wholly prepared. Default 1 h.
 	Image time.Duration
-	// Stall: how long the board may take no bytes of the image while it
-	// writes. Default 2 min.
+	// Stall: how long the board may get nothing done while it writes or, with
+	// MethodExtents' tools, reads back. Default 2 min.
 	Stall time.Duration
 	// Write: the image onto the device. Default 6 h.
 	Write time.Duration
