@@ -169,8 +169,8 @@ func benchMethods(b *testing.B, r *rig, dir string, size, write, read int64) {
 			b.Fatal(err)
 		}
 		d := onDevice(res)
-		fmt.Printf("%-28s %6.1f s, sent %d, written %d (zeros %d), unchanged %d, proved %d bytes\n", name, d.Seconds(),
-			res.TransferredBytes, res.WrittenBytes, res.ZeroedBytes, res.UnchangedBytes, res.ProvedBytes)
+		fmt.Printf("%-28s %6.1f s, sent %d, written %d (zeros %d), unchanged %d, proved %d bytes by %s\n", name, d.Seconds(),
+			res.TransferredBytes, res.WrittenBytes, res.ZeroedBytes, res.UnchangedBytes, res.ProvedBytes, res.ProofDigest)
 		for _, s := range res.Steps {
 			if s.Step == flasher.StepWrite || s.Step == flasher.StepSync || s.Step == flasher.StepVerify {
 				fmt.Printf("  %-50s %6.1f s\n", s.Step, s.Elapsed.Seconds())

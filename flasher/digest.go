@@ -59,25 +59,29 @@ const (
 	worthTiming = 128 << 20
 	// clearlyQuicker is how many times as fast another digest has to be: the host
 	// has to read the image once more for it.
-	clearlyQuicker = 1.2
+	clearlyQuicker = 1.15
+	// timingMemory is what the board must have available for the file that is digested.
+	timingMemory = 64 << 20
 )
 
-// timeDigests has the board digest zeros with each of some programs, twice in turn,
-// so that what else it does meanwhile slows all of them, and prints the program,
-// how many blocks of 256 KiB and how many hundredths of a second. What is over too
-// soon for that clock is done again with more.
+// timeDigests has the board digest a file of zeros in /tmp with each of some programs,
+// three times in turn, so that what else it does meanwhile slows all of them, and prints
+// the program, how many blocks of 256 KiB and how many hundredths of a second. What is
+// over too soon for that clock is done again with more.
 const timeDigests = `(clock() { read -r up rest </proc/uptime && up=${up%%%%.*}${up#*.} && up=${up#0}; }
-n=6; set -- %s
-while clock; do
+mkdir -p /tmp && f=$(mktemp /tmp/dutflash-digest.XXXXXX) || exit 0
+trap 'rm -f "$f"' EXIT
+n=12; set -- %s
+while dd if=/dev/zero of="$f" bs=262144 count=$n 2>/dev/null && clock; do
 begun=$up
-for round in 1 2; do
+for round in 1 2 3; do
 for d; do
-a=$up && dd if=/dev/zero bs=262144 count=$n 2>/dev/null | $d >/dev/null && clock || exit
+clock && a=$up && $d <"$f" >/dev/null && clock || exit 0
 echo "$d $n $((up-a))"
 done
 done
-[ $((up-begun)) -lt 12 ] && [ $n -lt 54 ] || break
-n=$((n*3))
+[ $((up-begun)) -lt 18 ] && [ $n -lt 48 ] || break
+n=$((n*4))
 done)`
 
 // quickestDigest changes the digest to a strong one that this board computes clearly
@@ -85,7 +89,7 @@ done)`
 // SHA-512 than by SHA-256, and 32-bit ones are slower.
 func (w *writer) quickestDigest(ctx context.Context) error {
 	unused := w.f.cfg.verify == VerifyNone && w.f.cfg.writeAll
-	if unused || w.digest.weak || w.image.Size() < worthTiming {
+	if unused || w.digest.weak || w.image.Size() < worthTiming || w.tools.Memory < timingMemory {
 		return nil
 	}
 	var strong []string
