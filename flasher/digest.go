@@ -67,9 +67,10 @@ const (
 // timeDigests has the board digest a file of zeros in /tmp with each of some programs,
 // three times in turn, so that what else it does meanwhile slows all of them, and prints
 // the program, how many blocks of 256 KiB and how many hundredths of a second. What is
-// over too soon for that clock is done again with more.
+// over too soon for that clock is done again with more. Where it is killed, the file goes
+// with what the extents' script finds of an earlier one's.
 const timeDigests = `(clock() { read -r up rest </proc/uptime && up=${up%%%%.*}${up#*.} && up=${up#0}; }
-mkdir -p /tmp && f=$(mktemp /tmp/dutflash-digest.XXXXXX) || exit 0
+mkdir -p /tmp && f=$(mktemp /tmp/dutflash-extents.XXXXXX) || exit 0
 trap 'rm -f "$f"' EXIT
 n=12; set -- %s
 while dd if=/dev/zero of="$f" bs=262144 count=$n 2>/dev/null && clock; do
