@@ -123,7 +123,7 @@ func (n native) put(b *testing.B, srv *httpd.Server, host string, img *image.Pre
 	ctx, cancel := context.WithTimeout(b.Context(), 10*time.Minute)
 	defer cancel()
 	for more := true; more; more = p.ReadBack() {
-		if err := n.shell.Script(ctx, s.URL(host, "extents.sh"), nil, n.disk, s.URL(host, "extents"), "", "", "sha256sum", "", "writer", "reader", "reader2"); err != nil {
+		if err := n.shell.Script(ctx, s.URL(host, "extents.sh"), nil, n.disk, s.URL(host, "extents"), "", "", "", "writer", "reader", "reader2"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -40,6 +40,3 @@ func GetterText(url string, headers []string, ca, insecure, curl bool) string {
 
 // SameDisk says why now is not the device that before was.
 func SameDisk(before, now busybox.BlockDevice) error { return sameDisk(before, now) }
-
-// QuickestDigest is the program that is chosen after what timeDigests printed.
-func QuickestDigest(out string) string { return parseDigestTimes(out).quickest(digests[0]).program }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/dutflash/dutflash/busybox"
 	"github.com/dutflash/dutflash/internal/extents"
@@ -34,8 +35,9 @@ func (w *writer) plan(written bool) (*extents.Plan, error) {
 	case VerifyNone:
 		cfg.Verify = extents.VerifyNone
 	}
-	if w.digest.program != digests[0].program {
-		cfg.Digest, cfg.NewHash = w.digest.program, w.digest.new
+	cfg.Digest = extents.Digest{Program: w.digest.program, New: w.digest.new}
+	if d, ok := w.otherDigest(); ok {
+		cfg.Other = extents.Digest{Program: d.program, New: d.new}
 	}
 	mapped := w.image.Mapped()
 	if written {
@@ -50,7 +52,7 @@ func (w *writer) plan(written bool) (*extents.Plan, error) {
 
 // writeExtents is the first phase of MethodExtents: the board gets what it lacks.
 func (w *writer) writeExtents(ctx context.Context) (err error) {
-	if w.extents, err = w.newExtents(ctx, false); err != nil {
+	if w.extents, err = w.plan(false); err != nil {
 		return err
 	}
 	return w.runExtents(ctx, w.extents, StepWrite)
@@ -67,20 +69,12 @@ func (w *writer) provedExtents(ctx context.Context) error {
 		return w.fail(ctx, StepVerify, 0, fmt.Errorf("%w: only %d of %d bytes were proved", ErrVerify, w.res.ProvedBytes, due))
 	}
 	if w.unmapped() > 0 {
-		w.res.ProofDigest = w.digest.program
+		w.res.ProofDigest = strings.Join(w.extents.Digests(), ", ")
 		w.f.cfg.log.Info("The device holds what the block map covers of the image", "bytes", w.res.ProvedBytes)
 		return nil
 	}
-	w.proved()
+	w.proved(w.extents.Digests()...)
 	return nil
-}
-
-// newExtents makes the plan, after it was found out what the board digests with.
-func (w *writer) newExtents(ctx context.Context, written bool) (*extents.Plan, error) {
-	if err := w.quickestDigest(ctx); err != nil {
-		return nil, err
-	}
-	return w.plan(written)
 }
 
 // errUnfinished: the board's script ended, or was ended, before its phase was over.
@@ -106,14 +100,17 @@ func (w *writer) runExtents(ctx context.Context, p *extents.Plan, step Step) err
 	if input == "" {
 		input = "drop"
 	}
-	// While one reader waits for the device, the other computes a digest or
-	// starts its processes: also where there is only one processor.
-	readers := min(max(2, w.tools.CPUs), 4)
-	scratch := ""
-	if w.tools.Memory >= int64(readers+2)*p.LargestUnit() { // and as much as two for what else runs
-		scratch = "/tmp"
+	// While one reader waits for the device, another computes a digest or starts its
+	// processes: also where there is only one processor. With files in memory between,
+	// a third keeps both busy; there has to be room for a file each, and as much as two
+	// for what else runs.
+	readers, scratch := min(max(2, w.tools.CPUs), 4), ""
+	for n := max(3, readers); n >= 2 && scratch == ""; n-- {
+		if w.tools.Memory >= int64(n+2)*p.LargestUnit() {
+			readers, scratch = n, "/tmp"
+		}
 	}
-	args := []string{device, w.servers.url(extentsName), input, w.outputFlags(), w.digest.program, scratch, "writer"}
+	args := []string{device, w.servers.url(extentsName), input, w.outputFlags(), scratch, "writer"}
 	for i := range readers {
 		args = append(args, fmt.Sprint("reader", i+1))
 	}
@@ -138,7 +135,7 @@ func (w *writer) runExtents(ctx context.Context, p *extents.Plan, step Step) err
 // checkExtents reads back, chunk by chunk, what another method wrote. What is wrong is
 // sent and written again.
 func (w *writer) checkExtents(ctx context.Context) error {
-	p, err := w.newExtents(ctx, true)
+	p, err := w.plan(true)
 	if err != nil {
 		return err
 	}
@@ -149,7 +146,7 @@ func (w *writer) checkExtents(ctx context.Context) error {
 	w.res.WrittenBytes += before.WrittenBytes
 	w.res.TransferredBytes += before.TransferredBytes
 	if err == nil {
-		w.proved()
+		w.proved(p.Digests()...)
 	}
 	return err
 }
@@ -160,6 +157,7 @@ func (w *writer) extentsMeter(p *extents.Plan, step Step) func(extents.Stats) {
 	m := w.meter(step, w.device.Path, begun.Total-begun.Proved)
 	return func(s extents.Stats) {
 		w.tellFindings(p, step)
+		w.tellTiming(p)
 		if step == StepVerify {
 			m.updateWire(s.Proved-begun.Proved, s.Sent)
 		} else if p.Findings().Decided { // until then it is not known what is to be done
@@ -184,7 +182,7 @@ func (w *writer) tellFindings(p *extents.Plan, step Step) {
 	if hash := p.Speed(extents.Hash); hash.Bytes >= measured && !w.toldSpeed {
 		w.toldSpeed = true
 		write, m := p.Speed(extents.Write), p.Measured()
-		log.Info("Measured on the board", "digest", w.digest.program, "cpus", w.tools.CPUs,
+		log.Info("Measured on the board", "digest", p.Digest(), "cpus", w.tools.CPUs,
 			"read_megabytes_per_second", megabytes(int64(hash.BytesPerSecond())),
 			"write_megabytes_per_second", megabytes(int64(write.BytesPerSecond())),
 			"milliseconds_per_digest", m.DigestCost.Milliseconds(), "megabytes_per_digest", megabytes(max(m.Unit, image.DefaultChunkSize)))

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/dutflash/dutflash/transport/image"
 )
@@ -52,9 +53,10 @@ func (w *writer) imageSum(ctx context.Context) (string, error) {
 	}
 }
 
-// proved notes in the result that the whole image was found on the device.
-func (w *writer) proved() {
-	w.res.ProofDigest = w.digest.program
+// proved notes in the result that the whole image was found on the device, by digests
+// that these programs computed.
+func (w *writer) proved(programs ...string) {
+	w.res.ProofDigest = strings.Join(programs, ", ")
 	if w.digest.weak {
 		w.res.Warnings = append(w.res.Warnings, "the board has neither sha256sum nor sha512sum: what is on the device was compared by "+w.digest.name+
 			", which tells from it any accident, but not another image made to have the same "+w.digest.name)
@@ -62,5 +64,5 @@ func (w *writer) proved() {
 		return
 	}
 	w.res.SHA256 = w.image.SHA256()
-	w.f.cfg.log.Info("The device holds the image", "sha256", w.res.SHA256, "by", w.digest.program)
+	w.f.cfg.log.Info("The device holds the image", "sha256", w.res.SHA256, "by", w.res.ProofDigest)
 }

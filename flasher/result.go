@@ -48,7 +48,8 @@ type Result struct {
 	// ProofDigest is the program with which the board digested what was proved:
 	// sha256sum; sha512sum where it has no other or was found to be quicker by it,
 	// in which case the host compared the same digests, of bytes that have the
-	// SHA-256 above; or where it has neither md5sum, in which case SHA256 is "" and
+	// SHA-256 above; "sha256sum, sha512sum" where that was found while it began
+	// with the first; or where it has neither md5sum, in which case SHA256 is "" and
 	// a warning says so. "" where nothing was proved.
 	ProofDigest string `json:"proof_digest,omitempty"`
 	// MovedBackupGPT says that [WithMoveBackupGPT] changed the partition table

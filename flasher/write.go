@@ -31,7 +31,7 @@ type writer struct {
 	digest  digest
 	extents *extents.Plan // of MethodExtents, once it has begun
 	// What was found out on the board is in the log.
-	toldFindings, toldSpeed bool
+	toldFindings, toldTiming, toldSpeed bool
 }
 
 // setUpShell learns the board's tools and gives it network and time.
@@ -218,6 +218,6 @@ func (w *writer) verify(ctx context.Context) error {
 	}
 	m.update(size)
 	w.res.ProvedBytes = size
-	w.proved()
+	w.proved(w.digest.program)
 	return nil
 }

@@ -83,11 +83,12 @@ func spread(ranges []piece) []piece {
 	return pieces
 }
 
-// assignAgain gives a reader that has nothing else to do what is to be read again, once
-// nothing is to be written any more.
+// assignAgain gives a reader what is to be read again, once nothing is to be written any
+// more. It comes before what was written is read back, which the medium takes time for
+// and the board's processor does not: these are many processes.
 func (p *Plan) assignAgain(w *worker) {
 	n := &p.counts
-	if !p.readingBack || p.again.busy || n[unknown]+n[differs]+n[writing]+n[written] > 0 || !p.owesAgain() {
+	if !p.readingBack || p.again.busy || n[unknown]+n[differs]+n[writing] > 0 || !p.owesAgain() {
 		return
 	}
 	pieces := p.early()
@@ -99,7 +100,7 @@ func (p *Plan) assignAgain(w *worker) {
 	} else { // one digest for all of them saves the board most of the processes
 		w.units = []unit{p.unitOf(pieces)}
 	}
-	w.task = &Task{ID: p.id(), Verb: Hash}
+	w.task = p.hashTask()
 	for _, u := range w.units {
 		w.task.Units = append(w.task.Units, u.ranges())
 		w.task.Argument += int64(len(u.pieces)) * againSize
@@ -109,13 +110,14 @@ func (p *Plan) assignAgain(w *worker) {
 // unitOf is a unit of pieces. Of a single piece the whole chunk is read here, so that an
 // image that changed is not taken for a medium that did.
 func (p *Plan) unitOf(pieces []piece) unit {
-	return unit{pieces: pieces, want: sync.OnceValues(func() (string, error) {
+	d := p.digest
+	return unit{pieces: pieces, digest: d, want: sync.OnceValues(func() (string, error) {
 		if len(pieces) == 1 {
-			if _, err := p.sumOf([]*chunk{pieces[0].chunk}); err != nil {
+			if _, err := p.sumOf([]*chunk{pieces[0].chunk}, d); err != nil {
 				return "", err
 			}
 		}
-		h := p.cfg.NewHash()
+		h := d.New()
 		for _, one := range pieces {
 			if _, err := io.CopyN(h, io.NewSectionReader(p.cfg.Image, one.Offset, one.Length), one.Length); err != nil {
 				return "", fmt.Errorf("read the image at %d: %w", one.Offset, err)
@@ -153,7 +155,7 @@ func (p *Plan) readAgain(units []unit, status int, sums []string) {
 			return
 		}
 		p.finish(fmt.Errorf("%w: %d bytes at offset %d were right when they were read, and are not any more: %s of the device is %s, of the image %s (a medium that has less than it claims does this)",
-			ErrVerify, againSize, u.pieces[0].Offset, algorithm(p.cfg.Digest), sums[min(i, len(sums)-1)], want))
+			ErrVerify, againSize, u.pieces[0].Offset, u.digest.name(), sums[min(i, len(sums)-1)], want))
 		return
 	}
 	if a.wrong {

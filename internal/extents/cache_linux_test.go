@@ -93,7 +93,7 @@ func TestProofPastThePageCache(t *testing.T) {
 			defer cancel()
 			var out []byte
 			for more := true; more && err == nil; more = p.ReadBack() {
-				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", device, srv.URL, "drop", "", "sha256sum", "", "writer", "reader")
+				cmd := exec.CommandContext(ctx, busybox, "sh", "-s", device, srv.URL, "drop", "", "", "writer", "reader")
 				cmd.Stdin, cmd.Env = bytes.NewReader(extents.Script()), []string{"PATH="}
 				out, err = cmd.CombinedOutput()
 			}

@@ -2,15 +2,11 @@ package extents_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
-	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dutflash/dutflash/internal/extents"
 	"github.com/dutflash/dutflash/internal/testtool"
@@ -75,7 +71,7 @@ func scriptLeavesGaps(t *testing.T, busybox string, image []byte, chunks []exten
 		{name: "blocks", replace: blocks},
 		{name: "bytes, by a file in memory", scratch: memoryDir(t)},
 		{name: "blocks, by a file in memory", replace: blocks, scratch: memoryDir(t)},
-		{name: "no room in memory", replace: [2]string{`>"$file"`, ">/dev/full"}, scratch: memoryDir(t)},
+		{name: "no room in memory", replace: [2]string{`>"$1.odd"`, ">/dev/full"}, scratch: memoryDir(t)},
 		{name: "a directory that is not in memory", scratch: "/proc/sys"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -95,18 +91,7 @@ func scriptLeavesGaps(t *testing.T, busybox string, image []byte, chunks []exten
 				if err != nil {
 					t.Fatal(err)
 				}
-				srv := httptest.NewServer(p.Handler())
-				defer srv.Close()
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				defer cancel()
-				for more := true; more; more = p.ReadBack() {
-					cmd := exec.CommandContext(ctx, busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", tc.scratch, "reader", "writer")
-					cmd.Stdin = strings.NewReader(script)
-					cmd.Env = []string{"PATH="}
-					if out, err := cmd.CombinedOutput(); err != nil {
-						t.Fatalf("script: %v\n%s", err, out)
-					}
-				}
+				runScript(t, busybox, script, p, disk, tc.scratch, "reader", "writer")
 				if left, err := os.ReadDir(tc.scratch); tc.scratch != "/proc/sys" && tc.scratch != "" && (err != nil || len(left) > 0) {
 					t.Errorf("left in memory: %v, %v", left, err)
 				}

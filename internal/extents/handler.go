@@ -17,10 +17,10 @@ var script string
 
 // Script returns the script for the board, which is run once for each phase. Its
 // arguments are the device, the URL of [Plan.Handler] without a trailing slash, dd
-// flags for reading and for writing ("" for none), the program that digests, a directory
-// for what is to be digested, which is used where it is in memory ("" for none), and the
-// names of the workers to run side by side. "drop" in place of the flags for reading has
-// it drop the page cache before it reads, for a dd without direct I/O.
+// flags for reading and for writing ("" for none), a directory for what is to be
+// digested, which is used where it is in memory ("" for none), and the names of the
+// workers to run side by side. "drop" in place of the flags for reading has it drop the
+// page cache before it reads, for a dd without direct I/O.
 func Script() []byte { return workers.Script(script) }
 
 // Handler serves a plan under task and data; see [Plan.TaskHandler] and

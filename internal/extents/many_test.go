@@ -34,7 +34,7 @@ func BenchmarkManyPieces(b *testing.B) {
 			b.Fatal(err)
 		}
 		for more := true; more; more = p.ReadBack() {
-			cmd := exec.CommandContext(b.Context(), busybox, "sh", "-s", disk, srv.URL, "", "", "sha256sum", "", "reader", "writer")
+			cmd := exec.CommandContext(b.Context(), busybox, "sh", "-s", disk, srv.URL, "", "", "", "reader", "writer")
 			cmd.Stdin, cmd.Env = bytes.NewReader(extents.Script()), []string{"PATH="}
 			if out, err := cmd.CombinedOutput(); err != nil {
 				b.Fatalf("script: %v\n%s", err, out)

@@ -15,7 +15,6 @@ package extents
 import (
 	"crypto/sha256"
 	"fmt"
-	"hash"
 	"io"
 	"sync"
 	"time"
@@ -60,12 +59,13 @@ type Config struct {
 	// Written says that every chunk was written by another way: the first phase is
 	// over, and what the second finds wrong is written again.
 	Written bool
-	// Digest is the program with which the board digests, in the way of
-	// sha256sum, and NewHash computes the same here. Where NewHash is nil they
-	// are sha256sum and SHA-256, which the chunks have with them; for another
-	// the image is read once more, and its SHA-256 compared on the way.
-	Digest  string
-	NewHash func() hash.Hash
+	// Digest is the one that the board has; without a program it is [SHA256]. For
+	// another the image is read once more, and its SHA-256 compared on the way.
+	Digest Digest
+	// Other, where it has a program, is one that the board has as well. Where it has
+	// files in memory, it times both while it reads, and goes on with Other if that is
+	// clearly quicker.
+	Other Digest
 	// MaxExtent bounds what one task reads or writes; 0 is 64 MiB. Tasks are
 	// smaller where the board takes longer than about two seconds for that.
 	MaxExtent int64
@@ -99,7 +99,6 @@ type chunk struct {
 	Chunk          // Offset is where it begins, Size are its bytes without gaps
 	given  []Chunk // what it consists of
 	ranges []Range // and where that is
-	sum    string  // in hex; "" until it is known
 	index  int     // in the plan
 	state  state
 	// seen is how many writes had ended when it was last read.
@@ -146,6 +145,9 @@ type Plan struct {
 	readingBack     bool // the second has begun
 	writes          int  // that ended, well or not
 	again           again
+	digest          Digest // for what is digested from now on
+	used            []string
+	timing          timing
 	speeds          map[Verb]*Speed
 	workers         map[string]*worker
 	nextID          int64
@@ -160,12 +162,12 @@ func New(cfg Config) (*Plan, error) {
 	if cfg.MaxExtent == 0 {
 		cfg.MaxExtent = 64 << 20
 	}
-	known := cfg.NewHash == nil // the chunks' digests
-	if known {
-		cfg.Digest, cfg.NewHash = "sha256sum", sha256.New
+	if cfg.Digest.Program == "" {
+		cfg.Digest = SHA256
 	}
 	p := &Plan{
-		cfg: cfg, workers: map[string]*worker{}, speeds: map[Verb]*Speed{},
+		cfg: cfg, digest: cfg.Digest, timing: timing{due: cfg.Other.Program != ""},
+		workers: map[string]*worker{}, speeds: map[Verb]*Speed{},
 		change: make(chan struct{}), done: make(chan struct{}),
 	}
 	var end int64
@@ -179,7 +181,7 @@ func New(cfg Config) (*Plan, error) {
 	if end == 0 {
 		return nil, fmt.Errorf("the image has no chunks")
 	}
-	p.chunks = gather(cfg.Chunks, known)
+	p.chunks = gather(cfg.Chunks)
 	p.counts[unknown] = len(p.chunks)
 	if cfg.Written {
 		p.decide(written)
@@ -281,6 +283,7 @@ func (p *Plan) ReadBack() bool {
 	}
 	p.readingBack = true
 	p.workers = map[string]*worker{}
+	p.timing.busy = false
 	p.stats.Presumed = 0
 	for i := range p.chunks {
 		if c := &p.chunks[i]; c.state == presumed {

@@ -193,6 +193,8 @@ func TestPlanFaults(t *testing.T) {
 	}
 }
 
+var sha512Sum = extents.Digest{Program: "sha512sum", New: sha512.New}
+
 // TestScriptOnRealBusybox runs the script as the board does, on busybox, over
 // HTTP, on a file.
 func TestScriptOnRealBusybox(t *testing.T) {
@@ -205,45 +207,38 @@ func TestScriptOnRealBusybox(t *testing.T) {
 		disk    []byte
 		config  extents.Config
 		readers int
+		scratch bool // digests go through a file in memory
 	}{
-		{"blank", make([]byte, 32*mib), extents.Config{}, 2},
-		{"dirty", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{}, 2},
-		{"identical", append(bytes.Clone(image), make([]byte, 9*mib)...), extents.Config{}, 2},
-		{"blank, by SHA-512", make([]byte, 32*mib), extents.Config{Digest: "sha512sum", NewHash: sha512.New}, 2},
-		{"changed, by SHA-512", changed, extents.Config{Digest: "sha512sum", NewHash: sha512.New}, 4},
-		{"changed, by MD5", changed, extents.Config{Digest: "md5sum", NewHash: md5.New}, 1},
-		{"dirty, while it is written", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{Verify: extents.VerifyWritten}, 4},
+		{"blank", make([]byte, 32*mib), extents.Config{}, 2, false},
+		{"dirty", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{}, 2, true},
+		{"identical", append(bytes.Clone(image), make([]byte, 9*mib)...), extents.Config{}, 2, true},
+		{"blank, by SHA-512", make([]byte, 32*mib), extents.Config{Digest: sha512Sum}, 2, false},
+		{"changed, by SHA-512", changed, extents.Config{Digest: sha512Sum}, 4, true},
+		{"changed, by one of two", changed, extents.Config{Other: sha512Sum}, 2, true},
+		{"blank, by one of two", make([]byte, 32*mib), extents.Config{Other: sha512Sum}, 2, true},
+		{"changed, no memory to time two", changed, extents.Config{Other: sha512Sum}, 2, false},
+		{"changed, by MD5", changed, extents.Config{Digest: extents.Digest{Program: "md5sum", New: md5.New}}, 1, false},
+		{"dirty, while it is written", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{Verify: extents.VerifyWritten}, 4, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.config.Chunks, tc.config.Image = chunksOf(image, 4*mib), bytes.NewReader(image)
-			digest := tc.config.Digest
-			if digest == "" {
-				digest = "sha256sum"
-			}
 			p, err := extents.New(tc.config)
 			if err != nil {
 				t.Fatal(err)
 			}
-			srv := httptest.NewServer(p.Handler())
-			defer srv.Close()
 			disk := filepath.Join(t.TempDir(), "disk")
 			if err := os.WriteFile(disk, tc.disk, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
-			for more := true; more; more = p.ReadBack() {
-				args := []string{"sh", "-s", disk, srv.URL, "", "", digest, "", "writer"}
-				for i := range tc.readers {
-					args = append(args, fmt.Sprint("reader", i+1))
-				}
-				cmd := exec.CommandContext(ctx, busybox, args...)
-				cmd.Stdin = bytes.NewReader(extents.Script())
-				cmd.Env = []string{"PATH="}
-				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("script: %v\n%s", err, out)
-				}
+			scratch := ""
+			if tc.scratch {
+				scratch = memoryDir(t)
 			}
+			workers := []string{"writer"}
+			for i := range tc.readers {
+				workers = append(workers, fmt.Sprint("reader", i+1))
+			}
+			runScript(t, busybox, string(extents.Script()), p, disk, scratch, workers...)
 			if err := p.Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -260,8 +255,31 @@ func TestScriptOnRealBusybox(t *testing.T) {
 			if s := p.Stats(); s.Proved != int64(len(image)) {
 				t.Errorf("%+v", s)
 			}
-			t.Logf("%+v", p.Stats())
+			t.Logf("%+v, by %v, %v", p.Stats(), p.Digests(), p.DigestSpeeds())
+			timed := 0
+			if tc.config.Other.Program != "" && tc.scratch {
+				timed = 2
+			}
+			if speeds := p.DigestSpeeds(); len(speeds) != timed || timed == 0 && len(p.Digests()) != 1 {
+				t.Errorf("%v, digested by %v", speeds, p.Digests())
+			}
 		})
+	}
+}
+
+// runScript runs both phases of the script on busybox.
+func runScript(t *testing.T, busybox, script string, p *extents.Plan, disk, scratch string, workers ...string) {
+	t.Helper()
+	srv := httptest.NewServer(p.Handler())
+	defer srv.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for more := true; more; more = p.ReadBack() {
+		cmd := exec.CommandContext(ctx, busybox, append([]string{"sh", "-s", disk, srv.URL, "", "", scratch}, workers...)...)
+		cmd.Stdin, cmd.Env = strings.NewReader(script), []string{"PATH="}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("script: %v\n%s", err, out)
+		}
 	}
 }
 
@@ -271,7 +289,7 @@ func TestImageChanged(t *testing.T) {
 	image := noise(8*mib, mib, func(int) bool { return true })
 	chunks := chunksOf(image, mib)
 	image[3*mib+9]++
-	p, err := extents.New(extents.Config{Chunks: chunks, Image: bytes.NewReader(image), Digest: "sha512sum", NewHash: sha512.New})
+	p, err := extents.New(extents.Config{Chunks: chunks, Image: bytes.NewReader(image), Digest: sha512Sum})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func (p *Plan) probeOf(c *chunk) (probe, error) {
 	first := probe{chunk: c, piece: Range{c.ranges[0].Offset, min(probeSize, c.ranges[0].Length)}}
 	b := make([]byte, probeSize)
 	if c.Zero {
-		first.sum = p.sumOfBytes(b[:first.piece.Length])
+		first.sum = p.cfg.Digest.of(b[:first.piece.Length])
 		return first, nil
 	}
 	for i, r := range c.ranges {
@@ -78,7 +78,7 @@ func (p *Plan) probeOf(c *chunk) (probe, error) {
 			if n, err := p.cfg.Image.ReadAt(b, at); n < len(b) {
 				return probe{}, fmt.Errorf("read the image at %d: %w", at, err)
 			}
-			pr := probe{c, Range{at, int64(len(b))}, p.sumOfBytes(b)}
+			pr := probe{c, Range{at, int64(len(b))}, p.cfg.Digest.of(b)}
 			if len(bytes.TrimLeft(b, "\x00")) > 0 {
 				return pr, nil
 			}
@@ -92,7 +92,7 @@ func (p *Plan) probeOf(c *chunk) (probe, error) {
 
 // nextProbe returns the task for the next probes, nil where there are none.
 func (p *Plan) nextProbe(w *worker) *Task {
-	t := &Task{Verb: Hash}
+	t := &Task{Verb: Hash, Digest: p.cfg.Digest.Program}
 	for class, queue := range p.probes {
 		n := len(queue)
 		if p.looked(class) == 0 {

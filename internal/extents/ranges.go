@@ -24,9 +24,8 @@ const (
 
 // gather makes the plan's chunks. Small ones that follow each other, with or
 // without gaps between, become one of several ranges, whose digest is that of
-// their bytes one after the other. known says that the digests of the given chunks
-// are the ones that the board computes.
-func gather(given []Chunk, known bool) []chunk {
+// their bytes one after the other.
+func gather(given []Chunk) []chunk {
 	var chunks []chunk
 	for i := 0; i < len(given); {
 		n := together(given[i:])
@@ -36,9 +35,6 @@ func gather(given []Chunk, known bool) []chunk {
 			c.ranges = join(c.ranges, Range{g.Offset, g.Size})
 			c.Zero = c.Zero && g.Zero
 			c.Size += g.Size
-		}
-		if n == 1 && known {
-			c.sum = hex.EncodeToString(c.SHA256[:])
 		}
 		chunks = append(chunks, c)
 		i += n
@@ -80,8 +76,11 @@ func join(ranges []Range, r Range) []Range {
 // sumOf digests chunks of the image, one after the other. It takes no lock. What it
 // reads is compared with the chunks' SHA-256: otherwise an image that changed since
 // would be sent, and proved by a digest of what it changed into.
-func (p *Plan) sumOf(chunks []*chunk) (string, error) {
-	h, known := p.cfg.NewHash(), sha256.New()
+func (p *Plan) sumOf(chunks []*chunk, d Digest) (string, error) {
+	if d.Program == SHA256.Program && len(chunks) == 1 && len(chunks[0].given) == 1 {
+		return hex.EncodeToString(chunks[0].given[0].SHA256[:]), nil
+	}
+	h, known := d.New(), sha256.New()
 	var buf []byte
 	for _, c := range chunks {
 		for _, g := range c.given {
@@ -123,13 +122,6 @@ type both [2]hash.Hash
 func (b both) Write(p []byte) (int, error) {
 	b[0].Write(p)
 	return b[1].Write(p)
-}
-
-// sumOfBytes returns the digest of some bytes.
-func (p *Plan) sumOfBytes(b []byte) string {
-	h := p.cfg.NewHash()
-	h.Write(b)
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // rangesText is how the board's script reads ranges: offset:length+offset:length.

@@ -50,7 +50,7 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 	task, chunks, units, probes, again := w.task, w.chunks, w.units, w.probes, w.again
 	took := time.Since(w.since)
 	*w = worker{}
-	if status == 0 && len(probes) == 0 && !again && task.Verb != Wait && task.Verb != Quit {
+	if status == 0 && len(probes) == 0 && !again && task.Argument > 0 && task.Verb != Wait && task.Verb != Quit {
 		s := p.speeds[task.Verb]
 		if s == nil {
 			s = &Speed{}
@@ -65,6 +65,8 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 		p.probed(probes, strings.Split(digests, ","))
 	case again:
 		p.readAgain(units, status, strings.Split(digests, ","))
+	case task.Verb == Time:
+		p.timed(digests)
 	case task.Verb == Hash:
 		sums := strings.Split(digests, ",")
 		for i, u := range units {
@@ -84,7 +86,7 @@ func (p *Plan) Report(name string, id int64, status int, digests string) {
 
 // hashed takes the digest of a chunk that was compared or read back, and the one that
 // it is to have, "" where the status is not 0.
-func (p *Plan) hashed(c *chunk, status int, digest, want string) {
+func (p *Plan) hashed(c *chunk, by Digest, status int, digest, want string) {
 	back := unknown
 	if c.state == checking {
 		back = written
@@ -93,7 +95,7 @@ func (p *Plan) hashed(c *chunk, status int, digest, want string) {
 		p.set(c, back)
 		return
 	}
-	if status != 0 || len(digest) != 2*p.cfg.NewHash().Size() {
+	if status != 0 || len(digest) != len(want) {
 		c.unread++
 		if c.unread >= maxAttempts && back == unknown {
 			// Sectors that cannot be read are often mended by writing them.
@@ -108,7 +110,6 @@ func (p *Plan) hashed(c *chunk, status int, digest, want string) {
 		p.set(c, back)
 		return
 	}
-	c.sum = want
 	switch {
 	case back == unknown:
 		p.compared(c, digest == want)
@@ -118,20 +119,11 @@ func (p *Plan) hashed(c *chunk, status int, digest, want string) {
 		p.doubt = true
 		if c.wrong++; c.wrong >= maxAttempts {
 			p.finish(fmt.Errorf("%w: %s: %s of the device is %s, of the image %s; written twice",
-				ErrVerify, c.where(), algorithm(p.cfg.Digest), digest, want))
+				ErrVerify, c.where(), by.name(), digest, want))
 			return
 		}
 		p.set(c, differs)
 	}
-}
-
-// algorithm is the name for people of what a program computes.
-func algorithm(program string) string {
-	name := strings.ToUpper(strings.TrimSuffix(program, "sum"))
-	if bits, ok := strings.CutPrefix(name, "SHA"); ok {
-		return "SHA-" + bits
-	}
-	return name
 }
 
 // compared notes whether the device had the chunk.

@@ -3,6 +3,7 @@ package extents
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,6 +14,7 @@ type Verb string
 // The verbs of a [Task].
 const (
 	Hash  Verb = "hash"  // print the digest of each unit
+	Time  Verb = "time"  // say how quick two digests are
 	Write Verb = "write" // fetch the bytes of the only unit and write them
 	Zero  Verb = "zero"  // write zeros to the only unit
 	Wait  Verb = "wait"  // sleep for Argument seconds and ask again
@@ -27,9 +29,14 @@ type Task struct {
 	Units [][]Range
 	// Argument is that of Wait and Quit, and of the others the bytes of all units.
 	Argument int64
+	// Digest is the program for Hash, and two with a comma between for Time.
+	Digest string
 }
 
 func (t Task) String() string {
+	if t.Verb == Time {
+		return fmt.Sprintf("%d %s 0 - %s", t.ID, t.Verb, t.Digest)
+	}
 	if t.Verb == Wait || t.Verb == Quit {
 		return fmt.Sprintf("%d %s %d", t.ID, t.Verb, t.Argument)
 	}
@@ -37,7 +44,7 @@ func (t Task) String() string {
 	for i, u := range t.Units {
 		units[i] = rangesText(u)
 	}
-	return fmt.Sprintf("%d %s %d %s", t.ID, t.Verb, t.Argument, strings.Join(units, ","))
+	return strings.TrimSpace(fmt.Sprintf("%d %s %d %s %s", t.ID, t.Verb, t.Argument, strings.Join(units, ","), t.Digest))
 }
 
 // takes says whether a chunk can be added to a write. What is no whole sectors can
@@ -163,23 +170,43 @@ func (p *Plan) assignWrite(w *worker) {
 }
 
 // extent is how much one task of a kind may read or write: what the board does
-// in about two seconds. Larger tasks cost the board fewer processes, smaller ones
-// lose less when it is reset.
+// in about two seconds, and four where it only reads. Larger tasks cost the board fewer
+// processes, smaller ones lose less when it is reset.
 func (p *Plan) extent(v Verb) int64 {
 	s := p.speeds[v]
 	if s == nil {
 		return min(16<<20, p.cfg.MaxExtent)
 	}
-	return min(max(int64(2*s.BytesPerSecond()), 4<<20), p.cfg.MaxExtent)
+	seconds := 2.0
+	if v == Hash {
+		seconds = 4
+	}
+	return min(max(int64(seconds*s.BytesPerSecond()), 4<<20), p.cfg.MaxExtent)
+}
+
+// hashTask is the beginning of a Hash.
+func (p *Plan) hashTask() *Task {
+	if n := p.digest.Program; !slices.Contains(p.used, n) {
+		p.used = append(p.used, n)
+	}
+	return &Task{ID: p.id(), Verb: Hash, Digest: p.digest.Program}
 }
 
 // assignRead chooses what is read next: first the probes, then enough
-// comparisons to keep the writer busy, then what was written, then the rest.
+// comparisons to keep the writer busy, then what was written, then the rest. The
+// digests are timed while others read. The second phase begins with what is to be read
+// again.
 func (p *Plan) assignRead(w *worker) {
 	if !p.decided {
 		if !p.underProbe() {
 			w.task = p.nextProbe(w)
 		}
+		return
+	}
+	if p.assignTiming(w); w.task != nil {
+		return
+	}
+	if p.assignAgain(w); w.task != nil {
 		return
 	}
 	c := p.find(unknown)
@@ -189,11 +216,10 @@ func (p *Plan) assignRead(w *worker) {
 		}
 	}
 	if c == nil {
-		p.assignAgain(w)
 		return
 	}
 	w.units = p.units(p.alike(c))
-	t := &Task{ID: p.id(), Verb: Hash}
+	t := p.hashTask()
 	next := comparing
 	if c.state == written {
 		next = checking

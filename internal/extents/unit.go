@@ -14,16 +14,15 @@ const maxUnit = 16 << 20
 type unit struct {
 	chunks []*chunk
 	pieces []piece // of several chunks, in place of all of them; see again.go
+	digest Digest  // by which it is taken
 	// want returns the digest that the device is to have there. It takes no lock,
 	// and works but once.
 	want func() (string, error)
 }
 
 func (p *Plan) unit(chunks []*chunk) unit {
-	if sum := chunks[0].sum; len(chunks) == 1 && sum != "" {
-		return unit{chunks: chunks, want: func() (string, error) { return sum, nil }}
-	}
-	return unit{chunks: chunks, want: sync.OnceValues(func() (string, error) { return p.sumOf(chunks) })}
+	d := p.digest
+	return unit{chunks: chunks, digest: d, want: sync.OnceValues(func() (string, error) { return p.sumOf(chunks, d) })}
 }
 
 // foresee computes what a task that was handed out is to find, while the board
@@ -125,7 +124,7 @@ func (p *Plan) hashedUnit(u unit, status int, digest string) {
 		}
 	}
 	if len(u.chunks) == 1 {
-		p.hashed(u.chunks[0], status, digest, want)
+		p.hashed(u.chunks[0], u.digest, status, digest, want)
 		return
 	}
 	back, wrong := unknown, &p.differed

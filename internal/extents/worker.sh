@@ -1,13 +1,13 @@
 # Runs the tasks that the host hands out, until it says quit. The host decides;
 # this script reads, writes and reports. It needs nothing but a small busybox.
 # $1 device, $2 URL of the session, $3 dd input flags, or "drop" where dd cannot
-# read past the page cache, $4 dd output flags, $5 the program that digests, $6 a
-# directory for what is to be digested, or empty, then the names of the workers, which
-# run side by side.
-device=$1 url=$2 in_flags=$3 out_flags=$4 digest=$5 scratch=$6
-shift 6
+# read past the page cache, $4 dd output flags, $5 a directory for what is to be
+# digested, or empty, then the names of the workers, which run side by side.
+device=$1 url=$2 in_flags=$3 out_flags=$4 scratch=$5
+shift 5
 set -o pipefail
 mib=1048576
+usual=$((4 * mib)) # most chunks have this size
 
 # Where dd reads through the page cache, what is in there is dropped before: else
 # what is read back is what was to be written, and not what the medium holds. Only
@@ -37,6 +37,18 @@ if [ -n "$scratch" ]; then
 		dir=$(mktemp -d "$scratch/dutflash-extents.XXXXXX" 2>/dev/null) && trap 'rm -rf "$dir"' EXIT
 		;;
 	esac
+fi
+
+# One worker reads while the others digest: side by side they would come to read at the
+# same time, and then to digest at the same time. Whose turn it is has the only line of
+# a FIFO.
+take_turn() { :; }
+pass_turn() { :; }
+if [ -n "$dir" ] && mkfifo "$dir/turn" 2>/dev/null; then
+	exec 8<>"$dir/turn"
+	take_turn() { read -r _ <&8; }
+	pass_turn() { echo >&8; }
+	pass_turn
 fi
 
 # Chunks that a block map cuts do not begin at a whole MiB. Where dd counts in
@@ -86,21 +98,91 @@ read_range() {
 	fi
 }
 
-# hash_units prints what $digest says of each unit in $1, which commas separate, and a
-# comma where all of the unit could be read. $2 is the worker.
+# hash_units prints what $digest says of the units in $1, which commas separate, and a
+# comma after those that could be read as a whole; what it says before a "!" does not
+# count. $2 is the worker.
 hash_units() {
-	units=$1, file=
-	[ ! -d "$dir" ] || file=$dir/$2
+	units=$1,
 	while [ -n "$units" ]; do
-		unit=${units%%,*} units=${units#*,}
-		if [ -n "$file" ]; then
-			(each_range read_range "$unit") >"$file" && $digest <"$file" && echo , && continue
+		if [ -d "$dir" ]; then
+			hash_files "$dir/$2" && continue
 			# There may be no room for it: that is tried once, by one of the workers.
-			file=
+			echo "!"
 			rm -rf "$dir"
 		fi
+		unit=${units%%,*} units=${units#*,}
 		each_range read_range "$unit" | $digest && echo , || return
 	done
+}
+
+# hash_files digests the first of $units by files whose names begin with $1. Two
+# of the usual size go together, which saves processes.
+hash_files() {
+	rest=$units files=
+	take_turn
+	if is_usual "${rest%%,*}"; then
+		for n in 1 2; do
+			is_usual "${rest%%,*}" && fill "$1.$n" || break
+			files="$files $1.$n" rest=${rest#*,}
+		done
+	else
+		for n in 1 2; do : >"$1.$n"; done
+		(each_range read_range "${rest%%,*}") >"$1.odd" && files=$1.odd
+		rest=${rest#*,}
+	fi
+	pass_turn
+	[ -n "$files" ] && $digest $files && echo , || return
+	[ "$files" != "$1.odd" ] || : >"$files"
+	units=$rest
+}
+
+# is_usual says whether a unit has the usual size, in one piece and at a whole MiB,
+# and puts its offset into $at.
+is_usual() {
+	at=${1%:$usual}
+	case $at in "$1" | *+*) return 1 ;; esac
+	[ $((at % mib)) -eq 0 ]
+}
+
+# fill reads the usual size at $at into the file $1, which has that size or is not there
+# yet. It keeps its memory, which costs as much to get as the reading. What dd says
+# tells that nothing in it is what was there before.
+fill() {
+	said=$(LC_ALL=C dd if="$device" bs=$mib skip=$((at / mib)) count=$((usual / mib)) $in_flags 2>&1 1<>"$1") || return
+	case $said in *"$((usual / mib))+0 records out"*) ;; *) return 1 ;; esac
+}
+
+# time_digests digests a file of zeros by $1 and by $2 in turn and prints the program, how
+# many blocks of 256 KiB and how many hundredths of a second of the processor's time,
+# which does not count what else goes on. It does so three times, or until one was clearly
+# quicker at its best. What is over too soon for that clock is done again with 16 MiB. $3 is
+# the file.
+time_digests() {
+	n=16
+	while dd if=/dev/zero of="$3" bs=262144 count=$n 2>/dev/null; do
+		x=1000000 y=1000000
+		for round in 1 2 3; do
+			time_digest "$1" "$3" || return
+			[ $took -gt $x ] || x=$took
+			time_digest "$2" "$3" || return
+			[ $took -gt $y ] || y=$took
+			[ $((x + y)) -ge 15 ] || continue
+			[ $((4 * x)) -lt $((5 * y + 4)) ] && [ $((4 * y)) -lt $((5 * x + 4)) ] || break
+		done
+		[ $((x + y)) -lt 10 ] && [ $n -lt 64 ] || break
+		n=$((n * 4))
+	done
+	rm -f "$3"
+}
+
+time_digest() {
+	used && begun=$used && $1 <"$2" >/dev/null && used && took=$((used - begun)) && echo "$1:$n:$took,"
+}
+
+# used sets $used to the processor's time of this shell's children until now: cutime and
+# cstime in proc(5).
+used() {
+	read -r stat </proc/self/stat && set -- ${stat##*)} && used=$((${14} + ${15}))
 }
 
 # write_range copies the next $2 bytes of standard input to offset $1 of the device;
@@ -138,19 +220,26 @@ worker() {
 	report=
 	while task=$(ask "$1" "$report"); do
 		set -- "$1" $task
-		# $2 number of the task, $3 verb, $4 its argument, $5 where
-		said=
+		# $2 number of the task, $3 verb, $4 its argument, $5 where, $6 digest
+		said= digest=$6
 		case $3 in
 		hash)
 			lines=$($drop && hash_units "$5" "$1")
 			status=$?
+			sums=
 			for word in $lines; do
 				case $word in
-				-) ;; # the name that goes with a digest of standard input
-				,) said=$said$sum, ;;
-				*) sum=$word ;;
+				,) said=$said$sums sums= ;;
+				!) sums= ;;
+				- | */*) ;; # the name that goes with a digest
+				*) sums=$sums$word, ;;
 				esac
 			done
+			;;
+		time)
+			said=
+			[ -z "$dir" ] || for word in $(time_digests "${6%,*}" "${6#*,}" "$dir/$1.time"); do said=$said$word; done
+			status=0
 			;;
 		write)
 			said=$(fetch "$url/data?task=$2" 900 | each_range write_range "$5")
@@ -172,7 +261,7 @@ worker() {
 			;;
 		esac
 		case $3 in
-		hash) ;;
+		hash | time) ;;
 		*)
 			[ $status -eq 0 ] || echo "task $2, $3 at $5: status $status: $said" >&2
 			said=

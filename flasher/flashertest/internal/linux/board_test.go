@@ -153,7 +153,7 @@ func flash(t testing.TB, s *busybox.Shell, image []byte) (*extents.Plan, error) 
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
 	for more := true; more && err == nil; more = p.ReadBack() {
-		err = s.Script(t.Context(), srv.URL+"/worker.sh", func(b []byte) { t.Logf("board: %s", b) }, "/dev/mmcblk1", srv.URL+"/e", "iflag=direct", "oflag=direct", "sha256sum", "/tmp", "reader", "writer")
+		err = s.Script(t.Context(), srv.URL+"/worker.sh", func(b []byte) { t.Logf("board: %s", b) }, "/dev/mmcblk1", srv.URL+"/e", "iflag=direct", "oflag=direct", "/tmp", "reader", "writer")
 	}
 	return p, err
 }
