@@ -212,6 +212,10 @@ func (b *oldBoard) readLine() (line string, ok bool) {
 // be repeated.
 func (b *oldBoard) runCommand(line string) bool {
 	if b.modern {
+		if !strings.HasPrefix(line, "if ") && strings.Contains(line, "; then ") {
+			b.print("syntax error\n")
+			return false
+		}
 		again := true
 		for _, args := range b.modernWords(plainList(line)) {
 			again = b.call(args) && again

@@ -19,6 +19,8 @@ const (
 	// clearTime is how long U-Boot may take to answer Ctrl-C, and clearTries how
 	// often it is sent.
 	clearTime, clearTries = 500 * time.Millisecond, 10
+	// stuckRounds is how often something is typed or taken back without getting on.
+	stuckRounds = 8
 	// redisplayTries is how often the line editor is asked to show the line.
 	redisplayTries = 4
 	// enterTries is how often Enter is sent while nothing at all comes back.
@@ -79,10 +81,14 @@ func (s *Session) unexpected(line, got string, m marker) error {
 	if err := recognise(got, fatal()); err != nil {
 		return err
 	}
-	if m.first().MatchString(got) {
+	ran := m.first().MatchString(got)
+	if i := strings.IndexAny(got, "\r\n"); i >= 0 && !s.hush && strings.Contains(got[:i], ";") {
+		ran = ran || s.cleared().MatchString(got) // the prompt is back behind more than the first echo
+	}
+	if ran {
 		return fmt.Errorf("%w: typed was %s; check the serial cable, its ground and the baud rate", ErrEarlyEnter, s.quoted(line))
 	}
-	if took := strings.TrimRight(got, "\a"); len(got) == len(line) && took != got && strings.HasPrefix(line, took) {
+	if took := strings.TrimRight(got, "\a"); len(got) == len(line) && len(took) < len(got)-1 && strings.HasPrefix(line, took) {
 		return fmt.Errorf("%w: %d characters were typed, it takes %d (CONFIG_SYS_CBSIZE; see WithLineLimit); nothing was run", ErrLineTooLong, len(line), len(took))
 	}
 	return nil
@@ -107,16 +113,19 @@ func (s *Session) typeLine(ctx context.Context, line string, size int) (got stri
 	}
 	var e echo
 	mended := false
-	for round, most := 0, 10+4*(len(line)/size); e.text() != line; round++ {
+	for best, stuck := 0, 0; e.text() != line; stuck++ {
 		n := common(e.text(), line)
+		if n > best {
+			best, stuck = n, 0
+		}
+		if stuck > stuckRounds {
+			return e.raw, errMistyped
+		}
 		keys, goal := strings.Repeat("\b", len(e.text())-n), line[:n]
 		erasing := keys != ""
 		if !erasing {
 			goal = line[:min(n+size, len(line))]
 			keys = goal[n:]
-		}
-		if round > most {
-			return e.raw, errMistyped
 		}
 		if err := s.con.Send(ctx, keys); err != nil {
 			return e.raw, err

@@ -25,7 +25,7 @@ func asked(b *oldBoard, from int) (acts, other []string) {
 		switch word, _, _ := strings.Cut(cmd, " "); {
 		case word == "act":
 			acts = append(acts, cmd)
-		case !strings.HasPrefix("echo", word) && cmd != "i" && cmd != "setenv _": // or the beginning of a line
+		case !strings.HasPrefix("echo", word) && cmd != "i" && !strings.HasPrefix(cmd, "setenv _"): // or the beginning of a line
 			other = append(other, cmd)
 		}
 	}
