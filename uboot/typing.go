@@ -34,6 +34,7 @@ func pieceSizes() []int { return []int{0, 16, 4} }
 // the line. With any other error than [ErrEcho] it may have begun.
 func (s *Session) issue(ctx context.Context, m marker, cmd string) error {
 	var err error
+	s.dropped = ""
 	if line := s.frame(m, cmd); s.echo != no {
 		err = s.enter(ctx, line, m, s.begin)
 	} else if err = s.con.SendLine(ctx, line); err == nil {
