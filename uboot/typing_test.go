@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +19,10 @@ import (
 // act is a command that must not be run with other arguments, nor twice.
 func act(*oldBoard, []string) {}
 
+// ownEcho is the echo of a marker, or the beginning of one that was damaged and cut off,
+// which prints a word at most.
+var ownEcho = regexp.MustCompile(`^\S{1,5}( \S*)?$`)
+
 // asked is what the board ran of act since then, and what it ran besides what the
 // session itself types.
 func asked(b *oldBoard, from int) (acts, other []string) {
@@ -25,7 +30,7 @@ func asked(b *oldBoard, from int) (acts, other []string) {
 		switch word, _, _ := strings.Cut(cmd, " "); {
 		case word == "act":
 			acts = append(acts, cmd)
-		case !strings.HasPrefix("echo", word) && cmd != "i" && !strings.HasPrefix(cmd, "setenv _"): // or the beginning of a line
+		case !ownEcho.MatchString(cmd) && !strings.HasPrefix(cmd, "setenv _"):
 			other = append(other, cmd)
 		}
 	}
