@@ -216,7 +216,7 @@ func (o *operation) load(ctx context.Context, a artefact) error {
 		if ctx.Err() != nil {
 			break
 		}
-		if by == known && !errors.Is(err, uboot.ErrReset) && !errors.Is(err, uboot.ErrCrash) {
+		if by == known && !errors.Is(err, uboot.ErrReset) && !errors.Is(err, uboot.ErrCrash) && !errors.Is(err, uboot.ErrEcho) && !errors.Is(err, uboot.ErrEarlyEnter) {
 			o.f.loadedBy.Store(LoadMethod(""))
 			log.Warn("What worked on this board before does not any more, and is forgotten", "by", by, "because", err)
 		}

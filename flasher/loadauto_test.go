@@ -55,7 +55,7 @@ func TestLoadAutoRemembers(t *testing.T) {
 				t.Errorf("%s: the log says %q:\n%s", tc.name, text, log.String()[logged:])
 			}
 		}
-		if asked := strings.Contains(console.String()[printed:], "; tftpboot "); asked != tc.tftp {
+		if asked := strings.Contains(console.String()[printed:], "then tftpboot "); asked != tc.tftp {
 			t.Errorf("%s: tftpboot was run: %v, want %v", tc.name, asked, tc.tftp)
 		}
 	}

@@ -147,6 +147,8 @@ func hint(s Step, err error) string {
 		return "the board booted its own system: check the stop key and the autoboot delay"
 	case errors.Is(err, uboot.ErrPassword):
 		return "give uboot.WithPassword, or the key that stops autoboot, through WithUBootOptions"
+	case errors.Is(err, uboot.ErrEcho), errors.Is(err, uboot.ErrEarlyEnter):
+		return "the serial line loses or damages characters: check its cable and ground and the baud rate, or slow the typing down with WithConsoleOptions and console.WithPace"
 	case s == StepBootloader && timeout:
 		return "check the stop key, the prompt and the baud rate"
 	case errors.Is(err, uboot.ErrNoARP):

@@ -14,7 +14,7 @@ import (
 // first words, whatever comes first. What is printed after that is left for
 // whoever waits for the system. A command that comes back is
 // [ErrBootReturned], with [ErrBadImage] where the message is known; a board that
-// resets is [ErrReset].
+// resets is [ErrReset]. What is typed is checked as by [Session.Run].
 //
 // ctx is the deadline, or the session's command timeout where ctx has none. For
 // kernels that start without a word see [WithQuietBoot].
@@ -53,11 +53,11 @@ func (s *Session) boot(ctx context.Context, cmd string) error {
 		return err
 	}
 	m := s.newMarker()
-	if err := s.con.SendLine(ctx, s.frame(m, typed)); err != nil {
+	if err := s.issue(ctx, m, typed); err != nil {
+		if typed != plain {
+			err = joined(err, s.putBack(ctx, setting{longVariable, ""}))
+		}
 		return err
-	}
-	if err := s.begin(ctx, m); err != nil {
-		return s.recover(err)
 	}
 	var hit match
 	wait := ctx

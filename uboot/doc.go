@@ -6,6 +6,12 @@
 // contain; a session begins with such a marker as well. What goes wrong is
 // recognised by U-Boot's own messages and has a name: see the Err variables.
 //
+// A serial line that loses, repeats or damages characters must not make another
+// command of the one that was asked for. So Enter follows a line only when U-Boot's
+// echo of it is right, and what is wrong is typed again ([ErrEcho]). What is not
+// noticed is a character that is damaged on its way there and made right again on the
+// way back, and anything at all where U-Boot's echo does not arrive as such.
+//
 // A build without the hush shell, which is an old or a small one, can be used too,
 // but has no exit statuses: a command that fails is noticed by messages that are
 // known, and a failure in other words is not (see [Session.Hush]). Values whose

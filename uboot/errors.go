@@ -30,6 +30,13 @@ var (
 	// ErrControlCharacter: U-Boot's line editor takes a control character (a tab,
 	// a line break) for a key, so that it cannot be brought into a command.
 	ErrControlCharacter = errors.New("a control character cannot be typed")
+	// ErrEcho: what U-Boot echoes of a command is not what was typed, however often.
+	// U-Boot got no Enter: nothing of it was run. The serial line loses or damages
+	// characters.
+	ErrEcho = errors.New("U-Boot does not echo what is typed")
+	// ErrEarlyEnter: a damaged character of a command arrived as Enter, and U-Boot ran
+	// what had arrived before it. With a hush shell this takes more than one of them.
+	ErrEarlyEnter = errors.New("a part of the command was run, because a character arrived as Enter")
 	// ErrNoHush: this build has no hush shell, which the call needs.
 	ErrNoHush = errors.New("this U-Boot has no hush shell")
 	// ErrUnknownCommand: this build does not have the command.

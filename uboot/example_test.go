@@ -17,29 +17,31 @@ import (
 // use real U-Boot.
 func pretend(board io.ReadWriter) {
 	fmt.Fprint(board, "\r\nHit any key to stop autoboot:  2\r\n=> ")
-	lines := bufio.NewScanner(board)
-	lines.Split(func(data []byte, eof bool) (int, []byte, error) {
-		if i := strings.IndexByte(string(data), '\r'); i >= 0 {
-			return i + 1, data[:i], nil
-		}
-		return 0, nil, nil
-	})
-	for lines.Scan() {
-		line := strings.Map(func(r rune) rune {
-			if r < ' ' {
-				return -1 // stop keys and Ctrl-C
+	keys := bufio.NewReader(board)
+	for line := ""; ; {
+		key, err := keys.ReadByte()
+		switch {
+		case err != nil:
+			return
+		case key == 0x03:
+			line = ""
+			fmt.Fprint(board, "<INTERRUPT>\r\n=> ")
+		case key == '\r':
+			fmt.Fprint(board, "\r\n")
+			line = strings.NewReplacer("'$?'", "0", "'", "", "then ", "", "if ", "").Replace(line)
+			for _, cmd := range strings.Split(line, "; ") {
+				if text, ok := strings.CutPrefix(cmd, "echo "); ok {
+					fmt.Fprint(board, text, "\r\n")
+				} else if cmd == "version" {
+					fmt.Fprint(board, "U-Boot 2024.01\r\n")
+				}
 			}
-			return r
-		}, lines.Text())
-		line = strings.NewReplacer("'$?'", "0", "'", "", "  ", " ").Replace(line)
-		for _, cmd := range strings.Split(line, "; ") {
-			if text, ok := strings.CutPrefix(cmd, "echo "); ok {
-				fmt.Fprint(board, "\r\n", text, "\r\n")
-			} else {
-				fmt.Fprint(board, "U-Boot 2024.01\r\n")
-			}
+			line = ""
+			fmt.Fprint(board, "=> ")
+		case key >= ' ':
+			line += string(rune(key))
+			fmt.Fprintf(board, "%c", key)
 		}
-		fmt.Fprint(board, "=> ")
 	}
 }
 

@@ -202,6 +202,7 @@ func sentinels() []error {
 		uboot.ErrSilent, uboot.ErrNoPrompt, uboot.ErrPastBootloader, uboot.ErrPassword, uboot.ErrReset, uboot.ErrCrash, uboot.ErrNotDefined, uboot.ErrTruncated,
 		uboot.ErrLineTooLong, uboot.ErrControlCharacter, uboot.ErrNoHush, uboot.ErrUnknownCommand, uboot.ErrNoEthernet, uboot.ErrNoDHCP, uboot.ErrNoServer, uboot.ErrNoARP,
 		uboot.ErrTFTP, uboot.ErrSize, uboot.ErrCRC, uboot.ErrBadImage, uboot.ErrBootReturned,
+		uboot.ErrEcho, uboot.ErrEarlyEnter,
 	}
 }
 

@@ -27,21 +27,31 @@ type printer struct {
 	cond    *sync.Cond
 	pending string
 	reads   int
+	typed   string
 	closed  bool
 }
 
-var framed = regexp.MustCompile(`^echo '([A-Z]+)''([A-Z]+)'; .*; echo '[A-Z]+'\$\?'[A-Z]+'\r$`)
+var framed = regexp.MustCompile(`^(?:if )?echo '([A-Z]+)''([A-Z]+)'; .*; echo '[A-Z]+'\$\?'[A-Z]+'; setenv _(?:; fi)?$`)
 
 func (p *printer) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	m := framed.FindSubmatch(b)
-	if m == nil {
-		return 0, fmt.Errorf("%q is no command between markers", b)
+	defer p.cond.Broadcast()
+	switch text := string(b); text {
+	case "\x03":
+		p.pending += "<INTERRUPT>\r\n=> "
+		p.typed = ""
+	case "\r":
+		m := framed.FindStringSubmatch(p.typed)
+		if m == nil {
+			return 0, fmt.Errorf("%q is no command between markers", p.typed)
+		}
+		p.pending += "\r\n" + m[1] + m[2] + "\r\n" + p.output + m[2] + p.status + m[1] + "\r\n=> "
+		p.typed = ""
+	default:
+		p.pending += text
+		p.typed += text
 	}
-	head, tail := string(m[1]), string(m[2])
-	p.pending += strings.TrimSuffix(string(b), "\r") + "\r\n" + head + tail + "\r\n" + p.output + tail + p.status + head + "\r\n=> "
-	p.cond.Broadcast()
 	return len(b), nil
 }
 

@@ -28,6 +28,7 @@ func (s *Session) Interrupt(ctx context.Context) error {
 	ctx, cancel := limit(ctx, interruptTime)
 	defer cancel()
 	heard := false
+	s.echo = notAsked
 	err := s.interrupt(ctx, &heard)
 	switch {
 	case err == nil, !errors.Is(err, context.DeadlineExceeded) || ctx.Err() == nil:
@@ -40,7 +41,7 @@ func (s *Session) Interrupt(ctx context.Context) error {
 	if err != nil {
 		return s.fail("interrupt", "", err)
 	}
-	s.cfg.log.Info("U-Boot prompt is proved", "prompt", s.prompt, "hush", s.hush)
+	s.cfg.log.Info("U-Boot prompt is proved", "prompt", s.prompt, "hush", s.hush, "echo", s.echo == yes)
 	return nil
 }
 
@@ -194,29 +195,33 @@ const proveTime = 3 * time.Second
 // prove empties the line buffer and has U-Boot print a marker. What the board had
 // printed before is dropped.
 func (s *Session) prove(ctx context.Context) (dropped string, err error) {
+	s.dropped = ""
+	s.drop()
 	// An ESC that is left over swallows the next character as part of an
 	// escape sequence, so one Ctrl-C is not enough.
 	for range 3 {
 		if err := s.con.Send(ctx, "\x03"); err != nil {
-			return "", err
+			return s.dropped, err
 		}
 		if _, err := s.within(ctx, 50*time.Millisecond, expect.String("\x00no such text\x00")); !errors.Is(err, context.DeadlineExceeded) {
-			return "", err
+			return s.dropped, err
 		}
 	}
-	dropped = s.con.Discard()
-	m := s.newMarker()
-	if err := s.con.SendLine(ctx, fmt.Sprintf("echo '%s''%s'$?'%s'", m.head, m.tail, m.head)); err != nil {
-		return dropped, err
+	// What was typed last may be in the line editor if each Ctrl-C got lost.
+	if after := s.drop(); s.prompt != "" && !s.cleared().MatchString(after) {
+		if err := s.clearLine(ctx); err != nil {
+			return s.dropped, err
+		}
 	}
-	hit, err := s.within(ctx, proveTime, expect.Regexp(m.last()))
+	m := s.newMarker()
+	hit, err := s.question(ctx, m)
 	if err != nil {
-		return dropped, err
+		return s.dropped, err
 	}
 	s.hush, s.lost = hit.Groups[1] != "$?", false
 	s.stamped = stamp.MatchString(hit.Before[strings.LastIndexByte(hit.Before, '\n')+1:])
 	s.prompt = s.learnPrompt(ctx)
-	return dropped, nil
+	return s.dropped, nil
 }
 
 // prompts are those of the configuration and one that was learnt before.

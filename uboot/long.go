@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// frameLength is what the markers add to a command line.
-const frameLength = 64
+// frameLength is what frame adds to a command, and U-Boot keeps for itself.
+const frameLength = 74
 
 // longVariable holds a command that is longer than a line; pieceVariable and a
 // number hold pieces of a value. None of them is left behind.

@@ -51,3 +51,27 @@ func (b *oldBoard) modernWords(line string) (commands [][]string) {
 	end()
 	return append(commands, words)
 }
+
+// whole says that hush runs a line and does not ask for the rest of an if or of a
+// quotation first.
+func whole(line string) bool {
+	quoted := false
+	for i := 0; i < len(line); i++ {
+		switch {
+		case line[i] == '\'':
+			quoted = !quoted
+		case line[i] == '\\' && !quoted:
+			i++
+		}
+	}
+	return !quoted && (!strings.HasPrefix(line+" ", "if ") || strings.HasSuffix(line, "; fi"))
+}
+
+// plainList takes the if away that the session puts around a command.
+func plainList(line string) string {
+	rest, ok := strings.CutPrefix(line, "if ")
+	if !ok {
+		return line
+	}
+	return strings.Replace(strings.TrimSuffix(rest, "; fi"), "; then ", "; ", 1)
+}

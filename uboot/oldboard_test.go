@@ -29,8 +29,11 @@ type oldBoard struct {
 	lineSize int    // CONFIG_SYS_CBSIZE
 	maxArgs  int    // CONFIG_SYS_MAXARGS
 	modern   bool   // with CONFIG_HUSH_MODERN_PARSER: words and quotes as in a POSIX shell
+	noEcho   bool
 	commands map[string]func(b *oldBoard, args []string)
 	env      map[string]string
+	line     func(io.ReadWriteCloser) io.ReadWriteCloser // the serial line; nil is a good one
+	ran      []string                                    // every command, as it was called
 
 	con    *console.Console
 	conn   net.Conn
@@ -57,7 +60,11 @@ func (b *oldBoard) on(t *testing.T, opts ...console.Option) *console.Console {
 	var loops sync.WaitGroup
 	loops.Go(b.receive)
 	loops.Go(b.run)
-	c, err := console.New(host, append(opts, console.WithTranscript(&b.seen))...)
+	var serial io.ReadWriteCloser = host
+	if b.line != nil {
+		serial = b.line(host)
+	}
+	c, err := console.New(serial, append(opts, console.WithTranscript(&b.seen))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,15 +126,15 @@ func (b *oldBoard) print(format string, args ...any) {
 		return
 	}
 	var out strings.Builder
-	for _, r := range fmt.Sprintf(format, args...) {
-		if b.stamps && !b.midway && r != '\n' {
+	for _, c := range []byte(fmt.Sprintf(format, args...)) {
+		if b.stamps && !b.midway && c != '\n' {
 			out.WriteString("[    1.234567] ")
 		}
-		b.midway = r != '\n'
-		if r == '\n' {
+		b.midway = c != '\n'
+		if c == '\n' {
 			out.WriteByte('\r')
 		}
-		out.WriteRune(r)
+		out.WriteByte(c)
 	}
 	if _, err := io.WriteString(b.conn, out.String()); err != nil {
 		runtime.Goexit()
@@ -146,6 +153,12 @@ func (b *oldBoard) run() {
 	for {
 		b.print("%s", b.prompt)
 		line, ok := b.readLine()
+		for ok && b.modern && !whole(line) {
+			b.print("> ")
+			var more string
+			more, ok = b.readLine()
+			line += " " + more
+		}
 		switch {
 		case !ok:
 			b.print("<INTERRUPT>\n")
@@ -162,6 +175,7 @@ func (b *oldBoard) run() {
 // readLine is the line editor; ok is false after Ctrl-C.
 func (b *oldBoard) readLine() (line string, ok bool) {
 	var buf []byte
+	at := 0 // where the cursor is; keys at another place than the end are not for this board
 	b.mute = false
 	for {
 		switch key, _ := b.key(forever); {
@@ -170,18 +184,26 @@ func (b *oldBoard) readLine() (line string, ok bool) {
 			return string(buf), true
 		case key == 0x03:
 			return "", false
+		case key == 0x01 && b.modern: // to the beginning
+			b.print("%s", strings.Repeat("\b", at))
+			at = 0
+		case key == 0x05 && b.modern: // to the end
+			b.print("%s", buf[at:])
+			at = len(buf)
 		case key == 0x1b:
 			b.key(forever) // it is taken for the beginning of a sequence
 		case key == 0x08 || key == 0x7f:
 			if len(buf) > 0 {
-				buf = buf[:len(buf)-1]
+				buf, at = buf[:len(buf)-1], len(buf)-1
 				b.print("\b \b")
 			}
 		case key < ' ' || len(buf) >= b.lineSize-1:
 			b.print("\a")
 		default:
-			buf = append(buf, key)
-			b.print("%c", key)
+			buf, at = append(buf, key), at+1
+			if !b.noEcho {
+				b.print("%s", []byte{key})
+			}
 		}
 	}
 }
@@ -190,10 +212,15 @@ func (b *oldBoard) readLine() (line string, ok bool) {
 // be repeated.
 func (b *oldBoard) runCommand(line string) bool {
 	if b.modern {
-		for _, args := range b.modernWords(line) {
-			b.call(args)
+		if !strings.HasPrefix(line, "if ") && strings.Contains(line, "; then ") {
+			b.print("syntax error\n")
+			return false
 		}
-		return true
+		again := true
+		for _, args := range b.modernWords(plainList(line)) {
+			again = b.call(args) && again
+		}
+		return again
 	}
 	if len(line) >= b.lineSize {
 		b.print("## Command too long!\n")
@@ -287,6 +314,7 @@ func (b *oldBoard) expand(in string) string {
 
 // call runs one command.
 func (b *oldBoard) call(args []string) bool {
+	b.ran = append(b.ran, strings.Join(args, " "))
 	if f := b.commands[args[0]]; f != nil {
 		f(b, args)
 		return true
@@ -310,6 +338,7 @@ func (b *oldBoard) call(args []string) bool {
 		default:
 			b.env[args[1]] = strings.Join(args[2:], " ")
 		}
+		return false
 	case "printenv":
 		if len(args) == 1 {
 			for _, name := range slices.Sorted(maps.Keys(b.env)) {

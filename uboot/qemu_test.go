@@ -31,9 +31,10 @@ type build struct {
 	boot      string   // the command that boots a kernel
 	header    string   // writes a kernel's header to ram
 	prompt    string
-	crash     string // a command that U-Boot does not survive
-	resets    bool   // it resets itself then
-	toHost    bool   // its network reaches this machine, as 10.0.2.2
+	crash     string                                      // a command that U-Boot does not survive
+	resets    bool                                        // it resets itself then
+	toHost    bool                                        // its network reaches this machine, as 10.0.2.2
+	line      func(io.ReadWriteCloser) io.ReadWriteCloser // the serial line; nil is a good one
 }
 
 func (b build) transcript() string { return filepath.Join("testdata", b.name+".txt") }
@@ -140,6 +141,9 @@ func start(t *testing.T, b build, dir string, rec *recorder) *console.Console {
 		cmd.Wait()
 		return nil
 	}}
+	if b.line != nil {
+		serial = b.line(serial)
+	}
 	if rec != nil {
 		serial = recorded{serial, rec}
 	}

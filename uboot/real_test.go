@@ -3,6 +3,7 @@ package uboot_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -107,5 +108,28 @@ func TestRealRandomValues(t *testing.T) {
 	}
 	if refused > 30 {
 		t.Errorf("seed %d: %d of 150 were refused", seed, refused)
+	}
+}
+
+// TestRealBadLine types to a real build over a line that loses one character in a
+// hundred of what is typed: every command is right.
+func TestRealBadLine(t *testing.T) {
+	beside(t)
+	b := builds[0]
+	line := &badLine{typed: each(0.01, rand.Uint64(), dropped)}
+	b.line = line.between
+	ctx, s, _ := live(t, b, t.TempDir())
+	line.turn(true)
+	for i := range 50 {
+		text := fmt.Sprintf("%d %x mmc write %d", i, i*i, i<<9)
+		if out, err := s.Run(ctx, "echo "+text); err != nil || out != text {
+			t.Errorf("echo %s: %q, %v", text, out, err)
+		}
+		if _, err := s.Run(ctx, "setenv x '"+text+"'"); err != nil {
+			t.Errorf("setenv x '%s': %v", text, err)
+		}
+		if got, err := s.Env(ctx, "x"); err != nil || got != text {
+			t.Errorf("set %q, got %q, %v", text, got, err)
+		}
 	}
 }

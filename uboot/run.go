@@ -29,16 +29,22 @@ func (m marker) last() *regexp.Regexp {
 	return regexp.MustCompile(m.tail + `(\$\?|-?\d+)` + m.head)
 }
 
+// first matches the marker before a command, on a line of its own: an echo that lost
+// the quotes has it too.
+func (m marker) first() *regexp.Regexp {
+	return regexp.MustCompile(`[\r\n](?:` + stampText + `)?` + m.head + m.tail)
+}
+
 // letters leave out those that would let a marker spell ERROR, FAIL or WARN.
 const letters = "BCGHJKMPQSTUVXYZ"
 
 func (s *Session) newMarker() marker {
-	var b [16]byte
+	var b [12]byte
 	io.ReadFull(s.cfg.random, b[:]) // never fails
 	for i := range b {
 		b[i] = letters[b[i]%16]
 	}
-	return marker{string(b[:8]), string(b[8:])}
+	return marker{string(b[:6]), string(b[6:])}
 }
 
 // Run runs a command, or several joined by ";", and returns what was printed,
@@ -52,6 +58,13 @@ func (s *Session) newMarker() marker {
 // A command that would swallow what is typed behind it is not typed: a quotation or a
 // ${ that does not end is an error, and a comment is left out. What else hush does not
 // understand, such as "|" or a "then" without an "if", is an error at once.
+//
+// The command that runs is the one that was asked for, also where the serial line
+// loses, repeats or damages characters: the line is typed without Enter, and Enter
+// follows when U-Boot's echo is right. A wrong echo is typed away and the line again,
+// in pieces; after three tries the error is [ErrEcho], and nothing was run. Without
+// hush there is a remainder, [ErrEarlyEnter]. Where nothing is echoed, which is found
+// out once and logged, nothing of this can be known, and the line is typed as it is.
 //
 // ctx is the deadline, or the session's command timeout where ctx has none. When
 // it ends, what was printed so far is returned, Ctrl-C is sent and the prompt
@@ -79,13 +92,10 @@ func (s *Session) run(ctx context.Context, cmd string, fails []failure) (out str
 		return "", err
 	}
 	m := s.newMarker()
-	if err := s.con.SendLine(ctx, s.frame(m, typed)); err != nil {
-		return "", err
+	err = s.issue(ctx, m, typed)
+	if err == nil {
+		out, err = s.collect(ctx, m, cmd, fails)
 	}
-	if err := s.begin(ctx, m); err != nil {
-		return "", s.recover(err)
-	}
-	out, err = s.collect(ctx, m, cmd, fails)
 	if typed != plain {
 		ended := s.endedLine
 		err = joined(err, s.putBack(ctx, setting{longVariable, ""}))
@@ -110,12 +120,22 @@ func limit(ctx context.Context, d time.Duration) (context.Context, context.Cance
 	return context.WithTimeout(ctx, d)
 }
 
-// frame puts a command between two markers.
+// frame puts a command between two markers. U-Boot runs the last line again at an
+// Enter too many, unless a command like setenv was in it: so one is, which does
+// nothing. hush runs nothing of an if before its fi, and so nothing of a line of
+// which a character arrives as Enter.
 func (s *Session) frame(m marker, cmd string) string {
 	if strings.HasSuffix(cmd, `\`) {
 		cmd += " " // or it would take the separator's meaning away
 	}
-	return fmt.Sprintf("echo '%s''%s'; %s; echo '%s'$?'%s'", m.head, m.tail, cmd, m.tail, m.head)
+	begin, then, end := "", "; ", ""
+	if s.hush {
+		begin, then, end = "if ", "; then ", "; fi"
+	}
+	if cmd != "" {
+		cmd += "; "
+	}
+	return fmt.Sprintf("%secho '%s''%s'%s%secho '%s'$?'%s'; setenv _%s", begin, m.head, m.tail, then, cmd, m.tail, m.head, end)
 }
 
 // begin waits for the first marker. hush looks at the whole line before it does

@@ -16,12 +16,15 @@ import (
 // Session is a U-Boot prompt on a console. It may be used by one goroutine at a
 // time. It owns nothing: the caller closes the console.
 type Session struct {
-	con    *console.Console
-	cfg    config
-	prompt string
-	hush   bool
-	modern bool     // hush was found to be the parser of U-Boot 2024.01 and later
-	crc32  tristate // whether the build has the crc32 command
+	con     *console.Console
+	cfg     config
+	prompt  string
+	hush    bool
+	modern  bool     // hush was found to be the parser of U-Boot 2024.01 and later
+	crc32   tristate // whether the build has the crc32 command
+	echo    tristate // whether what is typed comes back
+	late    bool     // and it does so late
+	dropped string   // what the typing of a line has taken out of the console's window
 	// endedLine says that the last command's output ended with a line break.
 	endedLine bool
 	// stamped says that the build puts a timestamp before every line.

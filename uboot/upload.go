@@ -88,11 +88,8 @@ func (x *exchange) run(ctx context.Context) (l Loaded, err error) {
 	sum := crc32.NewIEEE()
 	x.content = io.TeeReader(x.u.Content, sum)
 	x.m = x.newMarker()
-	if err := x.con.SendLine(ctx, x.frame(x.m, x.cmd)); err != nil {
+	if err := x.issue(ctx, x.m, x.cmd); err != nil {
 		return l, err
-	}
-	if err := x.begin(ctx, x.m); err != nil {
-		return l, x.recover(err)
 	}
 	if err := x.prepare(ctx, before); err != nil {
 		return l, err

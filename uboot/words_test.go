@@ -62,7 +62,7 @@ func TestCommandThatDoesNotEnd(t *testing.T) {
 					switch {
 					case want == "" && (err == nil || !strings.Contains(err.Error(), "does not end") || len(p.typed) > 0):
 						t.Errorf("hush %v: got %v, typed %q", hush, err, p.typed)
-					case want != "" && (err != nil || len(p.typed) != 1 || !strings.Contains(p.typed[0], "; "+want+"; echo ")):
+					case want != "" && (err != nil || len(p.typed) != 2 || p.typed[1] != "\r" || !strings.Contains(p.typed[0], map[bool]string{true: "; then ", false: "; "}[hush]+want+"; echo ")):
 						t.Errorf("hush %v: got %v, typed %q, want %q", hush, err, p.typed, want)
 					}
 				})

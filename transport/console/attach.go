@@ -193,7 +193,7 @@ func (c *Console) show(cfg *attachConfig, t *tap, heard []byte, stdout io.Writer
 	greeting := fmt.Sprintf("[attached to the console; leave with %s]\r\n", &cfg.escape)
 	// The past comes cleaned, so that an old question such as "where is your
 	// cursor?" is not asked, and answered, again.
-	past := c.redact(Clean(c.redact(string(heard))))
+	past := c.Redact(Clean(c.Redact(string(heard))))
 	if last := lastLines(past, cfg.replay); last != "" {
 		if strings.HasSuffix(past, "\n") {
 			last += "\n"

@@ -103,7 +103,9 @@ func (c *Console) AddSecret(secret string) {
 	c.red.secrets = c.hidden
 }
 
-func (c *Console) redact(s string) string {
+// Redact returns s with the secrets of [WithSecret] and [Console.AddSecret] as ***, for
+// whoever puts what he has typed or matched into an error or a log line.
+func (c *Console) Redact(s string) string {
 	c.mu.Lock()
 	hidden := c.hidden
 	c.mu.Unlock()

@@ -83,7 +83,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // fail makes an Error of this session; wanted has its secrets replaced already.
 // It must be called without c.mu held.
 func (c *Console) fail(op string, wanted []string, err error) *Error {
-	return &Error{Op: op, Wanted: wanted, Tail: bounded(c.Tail(tailLines)), Err: err, cause: c.redact(err.Error())}
+	return &Error{Op: op, Wanted: wanted, Tail: bounded(c.Tail(tailLines)), Err: err, cause: c.Redact(err.Error())}
 }
 
 // longestName bounds the description of one matcher, in characters.

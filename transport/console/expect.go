@@ -94,7 +94,7 @@ func (c *Console) Expect(ctx context.Context, opts ...expect.ExpectOpt) (*Match,
 	}
 	m := s.match
 	if c.log.Enabled(ctx, slog.LevelDebug) {
-		c.log.DebugContext(ctx, "console match", "index", m.Index, "text", clip(c.redact(m.Text)), "before", len(m.Before), "dropped", m.Dropped)
+		c.log.DebugContext(ctx, "console match", "index", m.Index, "text", clip(c.Redact(m.Text)), "before", len(m.Before), "dropped", m.Dropped)
 	}
 	if cb, ok := targets[m.Index].matcher.(expect.CallbackMatcher); ok {
 		if err := cb.Callback(bytes.NewBufferString(m.Before + m.Text)); err != nil {

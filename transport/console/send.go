@@ -20,7 +20,7 @@ const sendPiece = 1024
 // for it.
 func (c *Console) Send(ctx context.Context, data string) error {
 	if c.log.Enabled(ctx, slog.LevelDebug) {
-		c.log.DebugContext(ctx, "console send", "bytes", len(data), "data", clip(c.redact(data)))
+		c.log.DebugContext(ctx, "console send", "bytes", len(data), "data", clip(c.Redact(data)))
 	}
 	return c.send(ctx, data)
 }

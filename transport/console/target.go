@@ -186,13 +186,13 @@ func isEIO(err *os.PathError) bool { return errors.Is(err, syscall.Errno(5)) }
 func (c *Console) describe(criteria any) string {
 	switch want := criteria.(type) {
 	case string:
-		return fmt.Sprintf("%q", clip(c.redact(want)))
+		return fmt.Sprintf("%q", clip(c.Redact(want)))
 	case *regexp.Regexp:
-		return "/" + clip(c.redact(want.String())) + "/"
+		return "/" + clip(c.Redact(want.String())) + "/"
 	case os.PathError:
 		return want.Error()
 	case error:
-		return clip(c.redact(want.Error()))
+		return clip(c.Redact(want.Error()))
 	case []any:
 		parts := make([]string, len(want))
 		for i := range want {
@@ -200,5 +200,5 @@ func (c *Console) describe(criteria any) string {
 		}
 		return "all of (" + strings.Join(parts, ", ") + ")"
 	}
-	return clip(c.redact(fmt.Sprint(criteria)))
+	return clip(c.Redact(fmt.Sprint(criteria)))
 }

@@ -24,6 +24,9 @@ func (m *machine) command(w []string) int {
 		m.printf("Unknown command '%s' - try 'help'\n", w[0])
 		return 1
 	}
+	if slices.Contains([]string{"loadx", "loady", "reset", "setenv"}, w[0]) {
+		m.once = true // in U-Boot's table of commands: not repeatable
+	}
 	return run(w)
 }
 

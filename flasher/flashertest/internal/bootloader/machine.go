@@ -94,6 +94,8 @@ type machine struct {
 	stat int // exit status of the last command
 	last string
 	end  *Ending
+	// once says that a command was run that is not run again at an empty line.
+	once bool
 	// interrupted says that Ctrl-C ended a command, and the list with it.
 	interrupted bool
 	depth       int // of run
@@ -121,10 +123,15 @@ func Run(ctx context.Context, tty TTY, cfg Config) (Ending, error) {
 	for m.end == nil && ctx.Err() == nil {
 		m.print(cfg.Prompt)
 		line, ok := m.readLine()
-		if !ok {
-			continue
+		for ok && open(line) {
+			m.print("> ")
+			var more string
+			more, ok = m.readLine()
+			line += " " + more
 		}
-		m.execute(line)
+		if ok {
+			m.execute(line)
+		}
 	}
 	if m.end == nil {
 		return Ending{}, ctx.Err()

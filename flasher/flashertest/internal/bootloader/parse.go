@@ -142,23 +142,39 @@ func alphanumeric(r rune) bool {
 	return r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 }
 
-// execute runs a typed line, or the last repeatable command for an empty one.
+// execute runs a typed line, or the last one again for an empty one, unless it had a
+// command that may not be repeated.
 func (m *machine) execute(line string) {
-	m.interrupted = false
+	m.interrupted, m.once = false, false
 	if strings.TrimSpace(line) == "" {
-		if m.last != "" {
-			m.list(m.last)
-		}
-		return
-	}
-	m.last = ""
-	if first := strings.Fields(line)[0]; slices.Contains([]string{"printenv", "echo", "version", "crc32"}, first) && !strings.ContainsAny(line, ";&|") {
-		m.last = line
+		line = m.last
 	}
 	m.list(line)
+	if m.last = line; m.once {
+		m.last = ""
+	}
 }
 
-// list runs commands joined by ";", "&&" and "||".
+// open says that a line has an if or a quotation that does not end, so that hush asks
+// for more.
+func open(line string) bool {
+	pieces, ok := split(line)
+	depth := 0
+	for _, p := range pieces {
+		for _, word := range strings.Fields(p.text) {
+			if word == "if" {
+				depth++
+			} else if word == "fi" {
+				depth--
+			} else if word != "then" && word != "else" {
+				break
+			}
+		}
+	}
+	return !ok || depth > 0
+}
+
+// list runs commands joined by ";", "&&" and "||", and those of an if.
 func (m *machine) list(line string) {
 	pieces, ok := split(line)
 	if !ok {
@@ -166,6 +182,7 @@ func (m *machine) list(line string) {
 		m.stat = 1
 		return
 	}
+	var ifs []bool // whether the part that was reached of each if is run
 	for _, p := range pieces {
 		if m.end != nil || m.interrupted || m.ctx.Err() != nil {
 			return
@@ -173,8 +190,38 @@ func (m *machine) list(line string) {
 		if p.join == "&&" && m.stat != 0 || p.join == "||" && m.stat == 0 {
 			continue
 		}
-		if words := m.words(p.text); len(words) > 0 {
+		text := strings.TrimSpace(p.text)
+		if ifs, text, ok = m.reserved(ifs, text); !ok {
+			m.print("syntax error\n")
+			m.stat = 1
+			return
+		}
+		if words := m.words(text); len(words) > 0 && !slices.Contains(ifs, false) {
 			m.stat = m.command(words)
 		}
+	}
+}
+
+// reserved takes the reserved words at the beginning of a command. ok is false for
+// one that has no if.
+func (m *machine) reserved(ifs []bool, text string) (now []bool, rest string, ok bool) {
+	for {
+		word, rest, _ := strings.Cut(text, " ")
+		top := len(ifs) - 1
+		switch {
+		case word == "if":
+			ifs = append(ifs, true)
+		case word != "then" && word != "else" && word != "fi":
+			return ifs, text, true
+		case top < 0:
+			return ifs, text, false
+		case word == "then":
+			ifs[top] = m.stat == 0
+		case word == "else":
+			ifs[top] = !ifs[top]
+		default:
+			ifs = ifs[:top]
+		}
+		text = strings.TrimSpace(rest)
 	}
 }

@@ -6,12 +6,12 @@ func contains(typed, key string) bool {
 	return typed != "" && (key == "" || strings.Contains(typed, key))
 }
 
-// readLine is the line editor. An ESC that begins no sequence that it knows goes
+// readLine is the line editor, as far as it is for keys at the end of the line. An ESC that begins no sequence that it knows goes
 // into the line with the character behind it, as in cread_line of U-Boot. ok is
 // false where Ctrl-C ended the line.
 func (m *machine) readLine() (line string, ok bool) {
 	var b []byte
-	escape := false
+	begin, escape := false, false // the cursor is at the beginning of the line
 	for {
 		var p [1]byte
 		if _, err := m.tty.Receive(m.ctx, p[:]); err != nil {
@@ -43,6 +43,13 @@ func (m *machine) readLine() (line string, ok bool) {
 				b = b[:len(b)-1]
 				m.print("\b \b")
 			}
+		case c == 1 && !begin: // Ctrl-A
+			m.print(strings.Repeat("\b", len(b)))
+			begin = true
+		case c == 5 && begin: // Ctrl-E
+			_ = m.tty.Send(m.ctx, b) // see print
+			begin = false
+		case c == 1 || c == 5:
 		case c == 0x15: // Ctrl-U
 			m.print(strings.Repeat("\b \b", len(b)))
 			b = nil

@@ -146,6 +146,8 @@ var table = []string{
 	"setenv v one; echo $v ${v} '$v' \"$v\" $vx ${v}x", "setenv v two  words; echo $v; echo \"$v\"", "setenv v 'two  words'; echo $v; echo \"$v\"",
 	"printenv v", "setenv v; printenv v", "printenv nosuch; echo $?", "echo $nosuch x", "setenv v 'a;b'; printenv v", "setenv v 'echo a; echo b'; run v",
 	"run nosuch", "setenv w 'false'; run w; echo $?", "setenv w 'echo $x'; setenv x 1; run w", `setenv v "a\$b"; printenv v`,
+	"if true; then echo yes; else echo no; fi", "if false; then echo yes; else echo no; fi", "if false; then echo yes; fi; echo $?",
+	"if true; then if false; then echo a; else echo b; fi; fi; echo c", "setenv v 'if true; then echo in; fi'; run v",
 	"echo $? $", "crc32 0x40400000 0x10", "setenv autoload no; dhcp", "printenv ipaddr netmask",
 	"tftpboot 0x40400000 small", "setenv serverip HOST", "tftpboot 0x40400000 small", "crc32 40400000 9", "echo $filesize", "tftpboot 0x40400000 blocks", "crc32 0x40400000 ${filesize}",
 	"tftpboot 0x40400000 nosuch", "tftpboot 0x40400000 nosuch; echo $?",
