@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type person struct {
 	board *flashertest.Board
 	dir   string
 	opts  []cli.Option
+	ended atomic.Value // how the last command did, once it has
 }
 
 // sitDown gives the person a board of the board file, and an image.
@@ -73,14 +75,18 @@ func (p *person) runs(ctx context.Context, args ...string) <-chan error {
 	cmd.SetOut(p.Tty())
 	cmd.SetErr(p.Tty())
 	done := make(chan error, 1)
-	go func() { done <- cmd.ExecuteContext(ctx) }()
+	go func() {
+		err := cmd.ExecuteContext(ctx)
+		p.ended.Store(fmt.Sprintf("the command has ended: %v", err))
+		done <- err
+	}()
 	return done
 }
 
 func (p *person) sees(t *testing.T, text string) {
 	t.Helper()
 	if got, err := p.ExpectString(text); err != nil {
-		t.Fatalf("%q was not shown: %v; this was:\n%s", text, err, got)
+		t.Fatalf("%q was not shown: %v (%v); this was:\n%s", text, err, p.ended.Load(), got)
 	}
 }
 
