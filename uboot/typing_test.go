@@ -141,10 +141,11 @@ func TestBadKeys(t *testing.T) {
 				if _, err := s.Run(t.Context(), "act mmc"); err != nil {
 					t.Error(err)
 				}
-				answers(t, s)
+				synctest.Wait()
 				if acts, other := asked(b, before); len(acts) != 1 || acts[0] != "act mmc" || other != nil {
 					t.Errorf("the board ran %q and %q", acts, other)
 				}
+				answers(t, s)
 			})
 		})
 	}
