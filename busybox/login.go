@@ -21,6 +21,7 @@ const (
 	refusedTime = 6 * time.Second        // login waits for three seconds before it refuses
 	maxRefusals = 2                      // a key may have been lost in the first
 	loginText   = 16 << 10               // bytes of boot log that are looked at together
+	hintText    = 2 << 10                // and for a prompt at the end of it
 )
 
 var (
@@ -299,11 +300,14 @@ const (
 )
 
 // hint reads the last line, without kernel messages and control sequences.
+//
+// It is asked for whatever comes while the kernel boots, so that only the end of that is
+// looked at: a prompt, and what kernel messages may stand behind it.
 func (s *Shell) hint(text string) hint {
 	if reActivate.MatchString(text) {
 		return hintActivate
 	}
-	text = console.Clean(reKernel.ReplaceAllString(text, ""))
+	text = console.Clean(reKernel.ReplaceAllString(lastBytes(text, hintText), ""))
 	line := strings.TrimRight(text[strings.LastIndexByte(text, '\n')+1:], " \t\r")
 	ends := func(p string) bool { return strings.HasSuffix(line, strings.TrimRight(p, " \t")) }
 	switch {
