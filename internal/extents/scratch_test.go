@@ -21,6 +21,7 @@ func TestFilesInMemory(t *testing.T) {
 		{"as it is", "", ""},
 		{"no room for the usual size", `1<>"$1"`, "1<>/dev/full"},
 		{"no turns", `mkfifo "$dir/turn"`, "false"},
+		{"a turn that is lost", "-t 60 _ 2>/dev/null <&8; }\n\tpass_turn() { echo >&8; }\n\tpass_turn", "-t 1 _ 2>/dev/null <&8; }\n\tpass_turn() { echo >&8; }"},
 		{"no room at all", `mktemp -d "$scratch`, `mktemp -d "$scratch/nowhere`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -41,12 +41,12 @@ fi
 
 # One worker reads while the others digest: side by side they would come to read at the
 # same time, and then to digest at the same time. Whose turn it is has the only line of
-# a FIFO.
+# a FIFO. Who has waited for a minute goes without: a worker may have died in its turn.
 take_turn() { :; }
 pass_turn() { :; }
 if [ -n "$dir" ] && mkfifo "$dir/turn" 2>/dev/null; then
 	exec 8<>"$dir/turn"
-	take_turn() { read -r _ <&8; }
+	take_turn() { read -r -t 60 _ 2>/dev/null <&8; }
 	pass_turn() { echo >&8; }
 	pass_turn
 fi
@@ -237,7 +237,6 @@ worker() {
 			done
 			;;
 		time)
-			said=
 			[ -z "$dir" ] || for word in $(time_digests "${6%,*}" "${6#*,}" "$dir/$1.time"); do said=$said$word; done
 			status=0
 			;;
