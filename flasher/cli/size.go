@@ -54,6 +54,9 @@ const (
 	sizeInterval = 500 * time.Millisecond
 )
 
+// toKnowPrompt is a line whose answer is not in its echo.
+const toKnowPrompt, promptKnown = "echo 'prompt'' is known'", "prompt is known"
+
 // passSize tells the board's shell how large the person's terminal is, and waits for
 // an answer that no echo of the line has: what the person sees begins behind it. The
 // prompt between that and a second line is the shell's.
@@ -71,16 +74,30 @@ func passSize(cmd *cobra.Command, c *console.Console) (told size, prompt *regexp
 	if told == (size{}) {
 		return told, nil, nil
 	}
-	const known = "echo 'prompt'' is known'"
-	if err := c.Send(ctx, known+"\n"); err != nil {
+	if err := c.Send(ctx, toKnowPrompt+"\n"); err != nil {
 		return told, nil, err
 	}
-	after, err := c.Expect(ctx, expect.Regexp(regexp.MustCompile(`\nprompt is known\r*\n`)))
+	after, err := c.Expect(ctx, expect.Regexp(regexp.MustCompile(promptKnown+`\r*\n`)))
 	if err != nil {
 		return told, nil, err
 	}
-	text, _, _ := strings.Cut(console.Clean(after.Before), known)
-	return told, promptOf(text, m.Groups[1]), nil
+	return told, promptOf(promptIn(console.Clean(after.Before)), m.Groups[1]), nil
+}
+
+// promptIn finds the prompt in what a terminal shows from the end of a command to the
+// answer of toKnowPrompt. The prompt stands before the line's echo; where the line was
+// quicker than the prompt, the terminal has echoed it already, and a shell that does
+// not echo by itself prints the prompt behind that.
+func promptIn(text string) string {
+	i := strings.LastIndex(text, toKnowPrompt)
+	if i < 0 {
+		return text
+	}
+	before := text[strings.LastIndexAny(text[:i], "\r\n")+1 : i]
+	if before != "" {
+		return before
+	}
+	return strings.TrimLeft(text[i+len(toKnowPrompt):], "\r\n")
 }
 
 // promptOf is how the prompts look of a shell that has this one in a directory: what
