@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -270,7 +271,13 @@ func TestScriptOnRealBusybox(t *testing.T) {
 // runScript runs both phases of the script on busybox.
 func runScript(t *testing.T, busybox, script string, p *extents.Plan, disk, scratch string, workers ...string) {
 	t.Helper()
-	srv := httptest.NewServer(p.Handler())
+	serveScript(t, busybox, script, p, p.Handler(), disk, scratch, workers...)
+}
+
+// serveScript is runScript with a handler between.
+func serveScript(t *testing.T, busybox, script string, p *extents.Plan, h http.Handler, disk, scratch string, workers ...string) {
+	t.Helper()
+	srv := httptest.NewServer(h)
 	defer srv.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

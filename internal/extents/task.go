@@ -31,6 +31,8 @@ type Task struct {
 	Argument int64
 	// Digest is the program for Hash, and two with a comma between for Time.
 	Digest string
+	// Seconds are what a Write may take: the board then gives the transfer up.
+	Seconds int64
 }
 
 func (t Task) String() string {
@@ -44,7 +46,14 @@ func (t Task) String() string {
 	for i, u := range t.Units {
 		units[i] = rangesText(u)
 	}
-	return strings.TrimSpace(fmt.Sprintf("%d %s %d %s %s", t.ID, t.Verb, t.Argument, strings.Join(units, ","), t.Digest))
+	line := fmt.Sprintf("%d %s %d %s", t.ID, t.Verb, t.Argument, strings.Join(units, ","))
+	switch t.Verb {
+	case Hash:
+		line += " " + t.Digest
+	case Write:
+		line += fmt.Sprint(" ", t.Seconds)
+	}
+	return line
 }
 
 // takes says whether a chunk can be added to a write. What is no whole sectors can
@@ -166,7 +175,28 @@ func (p *Plan) assignWrite(w *worker) {
 	for _, c := range w.chunks {
 		p.set(c, writing)
 	}
+	if t.Verb == Write {
+		t.Seconds = p.writeLimit(t.Argument)
+	}
 	w.task = t
+}
+
+const (
+	// writeSeconds is how long the first write may take, and any other at most.
+	writeSeconds = 900
+	// shortestWrite is for pauses: a card's, and those of a busy host.
+	shortestWrite = 60
+)
+
+// writeLimit is how many seconds a write may take: far more than those before it would
+// have taken. A connection that stands still, of which neither end hears anything, is
+// given up then, before the whole attempt is.
+func (p *Plan) writeLimit(bytes int64) int64 {
+	s := p.speeds[Write]
+	if s == nil || s.Bytes == 0 {
+		return writeSeconds
+	}
+	return int64(min(max(10*float64(bytes)/s.BytesPerSecond(), shortestWrite), writeSeconds))
 }
 
 // extent is how much one task of a kind may read or write: what the board does

@@ -220,7 +220,7 @@ worker() {
 	report=
 	while task=$(ask "$1" "$report"); do
 		set -- "$1" $task
-		# $2 number of the task, $3 verb, $4 its argument, $5 where, $6 digest
+		# $2 number of the task, $3 verb, $4 its argument, $5 where, $6 digest or seconds
 		said= digest=$6
 		case $3 in
 		hash)
@@ -241,7 +241,7 @@ worker() {
 			status=0
 			;;
 		write)
-			said=$(fetch "$url/data?task=$2" 900 | each_range write_range "$5")
+			said=$(fetch "$url/data?task=$2" "$6" | each_range write_range "$5")
 			status=$?
 			;;
 		zero)
