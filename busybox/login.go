@@ -25,7 +25,7 @@ const (
 )
 
 var (
-	reActivate = regexp.MustCompile(`(?i)press enter to activate this console`)
+	reActivate = regexp.MustCompile(`press (?i:enter) to activate this console`)
 	rePassword = regexp.MustCompile(`(?i)password( for [^:\n]*)?: ?$`)
 	reRefused  = regexp.MustCompile(`(?i)login incorrect|authentication fail|access denied|login failed`)
 	reShell    = regexp.MustCompile(`[#$%>]$`) // a guess that costs one question
@@ -304,7 +304,8 @@ const (
 // It is asked for whatever comes while the kernel boots, so that only the end of that is
 // looked at: a prompt, and what kernel messages may stand behind it.
 func (s *Shell) hint(text string) hint {
-	if reActivate.MatchString(text) {
+	// What is asked for each piece of the boot log has to be cheap.
+	if strings.Contains(text, "activate this console") && reActivate.MatchString(text) {
 		return hintActivate
 	}
 	text = console.Clean(reKernel.ReplaceAllString(lastBytes(text, hintText), ""))

@@ -51,7 +51,11 @@ func startProcess(program string, args []string, line *uart, files ...*os.File) 
 		}
 		p.pid = cmd.Process.Pid
 		started <- nil
-		line.attach(stdout, stdin, make(chan struct{})) // until the process is gone
+		// Until the process is gone. Another thread copies: to wake this one for each
+		// piece would cost more than the rest of it.
+		var copying sync.WaitGroup
+		copying.Go(func() { line.attach(stdout, stdin, make(chan struct{})) })
+		copying.Wait()
 		err := cmd.Wait()
 		p.mu.Lock()
 		p.cmd, p.err = nil, err
