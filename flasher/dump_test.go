@@ -181,7 +181,7 @@ func TestDumpPlanFaults(t *testing.T) {
 	const mib = 1 << 20
 	read := func(plan *dumpPlan) string {
 		at, size := plan.taken("a")
-		return plan.digest.sum(disk[at:at+size]) + "," + strconv.FormatInt(size, 10)
+		return plan.digest.Sum(disk[at:at+size]) + "," + strconv.FormatInt(size, 10)
 	}
 	for _, tc := range []struct {
 		name  string

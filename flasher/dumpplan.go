@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/dutflash/dutflash/internal/extents"
 )
 
 // What ends a dump for good when it has failed that often at one place.
@@ -27,7 +29,7 @@ const ahead = 3
 type dumpPlan struct {
 	start, end int64 // of the device, start at a whole MiB
 	piece      int64 // bytes of a piece, whole MiB
-	digest     digest
+	digest     extents.Digest
 	zeroSum    string // of a piece of zeros
 
 	mu      sync.Mutex
@@ -66,10 +68,10 @@ type dumpTask struct {
 
 func (t dumpTask) String() string { return fmt.Sprintf("%d %s %s %d", t.id, t.verb, t.a, t.b) }
 
-func newDumpPlan(start, end, piece int64, d digest, codecs []string) *dumpPlan {
+func newDumpPlan(start, end, piece int64, d extents.Digest, codecs []string) *dumpPlan {
 	p := &dumpPlan{
 		start: start, end: end, piece: piece, digest: d, next: start, pos: start,
-		zeroSum: d.sum(make([]byte, piece)), change: make(chan struct{}),
+		zeroSum: d.Sum(make([]byte, piece)), change: make(chan struct{}),
 		ready: map[int64][]byte{}, failed: map[int64]*[2]int{}, workers: map[string]*dumpWorker{},
 		codec: newCodecChoice(codecs),
 	}
@@ -283,7 +285,7 @@ func (p *dumpPlan) receive(name string, body io.Reader) error {
 	if _, err := b.ReadFrom(io.LimitReader(unpacked, size+1)); err != nil {
 		return err
 	}
-	if int64(b.Len()) != size || p.digest.sum(b.Bytes()) != sum {
+	if int64(b.Len()) != size || p.digest.Sum(b.Bytes()) != sum {
 		return fmt.Errorf("%w: %d bytes", errWrongPiece, b.Len())
 	}
 	p.mu.Lock()

@@ -88,7 +88,7 @@ func (d *dump) overNetwork(ctx context.Context) error {
 		return err
 	}
 	return d.shell.Script(ctx, script, nil, append([]string{
-		device, d.servers.url(dumpName), d.w.inputFlags(), d.plan.digest.program, d.via, host, port, server.Path(dumpName),
+		device, d.servers.url(dumpName), d.w.inputFlags(), d.plan.digest.Program, d.via, host, port, server.Path(dumpName),
 	}, dumpWorkers...)...)
 }
 

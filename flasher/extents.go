@@ -16,7 +16,7 @@ const extentsName = "extents"
 
 // missingForExtents says what the board lacks for MethodExtents; nil is nothing.
 func (w *writer) missingForExtents() error {
-	if err := w.tools.Need("dd", "head", w.digest.program, "cat", "sleep"); err != nil {
+	if err := w.tools.Need("dd", "head", w.digest.Program, "cat", "sleep"); err != nil {
 		return err
 	}
 	if !w.tools.DDInput["fullblock"] || !w.tools.DDConv["notrunc"] || !w.tools.DDConv["fsync"] {
@@ -28,16 +28,12 @@ func (w *writer) missingForExtents() error {
 // plan makes the extent plan from the prepared image; written says that another method
 // wrote all of it.
 func (w *writer) plan(written bool) (*extents.Plan, error) {
-	cfg := extents.Config{Image: w.image, WriteAll: w.f.cfg.writeAll, Written: written}
+	cfg := extents.Config{Image: w.image, WriteAll: w.f.cfg.writeAll, Written: written, Digest: w.digest, Other: w.otherDigest()}
 	switch w.f.cfg.verify {
 	case VerifyWritten:
 		cfg.Verify = extents.VerifyWritten
 	case VerifyNone:
 		cfg.Verify = extents.VerifyNone
-	}
-	cfg.Digest = extents.Digest{Program: w.digest.program, New: w.digest.new}
-	if d, ok := w.otherDigest(); ok {
-		cfg.Other = extents.Digest{Program: d.program, New: d.new}
 	}
 	mapped := w.image.Mapped()
 	if written {

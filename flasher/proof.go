@@ -29,10 +29,10 @@ func (w *writer) chooseDigest() error {
 
 // imageSum returns the digest of the whole image that the board's is compared with.
 func (w *writer) imageSum(ctx context.Context) (string, error) {
-	if w.digest.program == digests[0].program {
+	if w.digest.Program == digests[0].Program {
 		return w.image.SHA256(), nil
 	}
-	h, known := w.digest.new(), sha256.New()
+	h, known := w.digest.New(), sha256.New()
 	buf := make([]byte, 1<<20)
 	for r := io.NewSectionReader(w.image, 0, w.image.Size()); ; {
 		n, err := r.Read(buf)
@@ -57,10 +57,10 @@ func (w *writer) imageSum(ctx context.Context) (string, error) {
 // that these programs computed.
 func (w *writer) proved(programs ...string) {
 	w.res.ProofDigest = strings.Join(programs, ", ")
-	if w.digest.weak {
-		w.res.Warnings = append(w.res.Warnings, "the board has neither sha256sum nor sha512sum: what is on the device was compared by "+w.digest.name+
-			", which tells from it any accident, but not another image made to have the same "+w.digest.name)
-		w.f.cfg.log.Warn("The device holds the image, as far as "+w.digest.name+" can tell", "bytes", w.res.ProvedBytes)
+	if w.digest.Weak {
+		w.res.Warnings = append(w.res.Warnings, "the board has neither sha256sum nor sha512sum: what is on the device was compared by "+w.digest.Name()+
+			", which tells from it any accident, but not another image made to have the same "+w.digest.Name())
+		w.f.cfg.log.Warn("The device holds the image, as far as "+w.digest.Name()+" can tell", "bytes", w.res.ProvedBytes)
 		return
 	}
 	w.res.SHA256 = w.image.SHA256()

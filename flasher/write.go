@@ -28,7 +28,7 @@ type writer struct {
 	// settled says that the preflash commands have run.
 	settled bool
 	before  int64 // bytes that earlier attempts took
-	digest  digest
+	digest  extents.Digest
 	extents *extents.Plan // of MethodExtents, once it has begun
 	// What was found out on the board is in the log.
 	toldFindings, toldTiming, toldSpeed bool
@@ -200,7 +200,7 @@ func (w *writer) verify(ctx context.Context) error {
 		if err == nil {
 			m.update(min(pos, size))
 		}
-	}, device, strconv.FormatInt(size, 10), w.inputFlags(), w.digest.program)
+	}, device, strconv.FormatInt(size, 10), w.inputFlags(), w.digest.Program)
 	if err != nil {
 		return err
 	}
@@ -214,10 +214,10 @@ func (w *writer) verify(ctx context.Context) error {
 	}
 	if sum[1] != want {
 		return fmt.Errorf("%s: %w: %s of the first %d bytes is %s, the image's is %s",
-			w.device.Path, ErrVerify, w.digest.name, size, sum[1], want)
+			w.device.Path, ErrVerify, w.digest.Name(), size, sum[1], want)
 	}
 	m.update(size)
 	w.res.ProvedBytes = size
-	w.proved(w.digest.program)
+	w.proved(w.digest.Program)
 	return nil
 }

@@ -155,7 +155,7 @@ func (p *Plan) readAgain(units []unit, status int, sums []string) {
 			return
 		}
 		p.finish(fmt.Errorf("%w: %d bytes at offset %d were right when they were read, and are not any more: %s of the device is %s, of the image %s (a medium that has less than it claims does this)",
-			ErrVerify, againSize, u.pieces[0].Offset, u.digest.name(), sums[min(i, len(sums)-1)], want))
+			ErrVerify, againSize, u.pieces[0].Offset, u.digest.Name(), sums[min(i, len(sums)-1)], want))
 		return
 	}
 	if a.wrong {

@@ -3,7 +3,6 @@ package extents_test
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
@@ -194,8 +193,6 @@ func TestPlanFaults(t *testing.T) {
 	}
 }
 
-var sha512Sum = extents.Digest{Program: "sha512sum", New: sha512.New}
-
 // TestScriptOnRealBusybox runs the script as the board does, on busybox, over
 // HTTP, on a file.
 func TestScriptOnRealBusybox(t *testing.T) {
@@ -213,12 +210,12 @@ func TestScriptOnRealBusybox(t *testing.T) {
 		{"blank", make([]byte, 32*mib), extents.Config{}, 2, false},
 		{"dirty", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{}, 2, true},
 		{"identical", append(bytes.Clone(image), make([]byte, 9*mib)...), extents.Config{}, 2, true},
-		{"blank, by SHA-512", make([]byte, 32*mib), extents.Config{Digest: sha512Sum}, 2, false},
-		{"changed, by SHA-512", changed, extents.Config{Digest: sha512Sum}, 4, true},
-		{"changed, by one of two", changed, extents.Config{Other: sha512Sum}, 2, true},
-		{"blank, by one of two", make([]byte, 32*mib), extents.Config{Other: sha512Sum}, 2, true},
-		{"changed, no memory to time two", changed, extents.Config{Other: sha512Sum}, 2, false},
-		{"changed, by MD5", changed, extents.Config{Digest: extents.Digest{Program: "md5sum", New: md5.New}}, 1, false},
+		{"blank, by SHA-512", make([]byte, 32*mib), extents.Config{Digest: extents.SHA512}, 2, false},
+		{"changed, by SHA-512", changed, extents.Config{Digest: extents.SHA512}, 4, true},
+		{"changed, by one of two", changed, extents.Config{Other: extents.SHA512}, 2, true},
+		{"blank, by one of two", make([]byte, 32*mib), extents.Config{Other: extents.SHA512}, 2, true},
+		{"changed, no memory to time two", changed, extents.Config{Other: extents.SHA512}, 2, false},
+		{"changed, by MD5", changed, extents.Config{Digest: extents.MD5}, 1, false},
 		{"dirty, while it is written", bytes.Repeat([]byte{0xff}, 32*mib), extents.Config{Verify: extents.VerifyWritten}, 4, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -296,7 +293,7 @@ func TestImageChanged(t *testing.T) {
 	image := noise(8*mib, mib, func(int) bool { return true })
 	chunks := chunksOf(image, mib)
 	image[3*mib+9]++
-	p, err := extents.New(extents.Config{Chunks: chunks, Image: bytes.NewReader(image), Digest: sha512Sum})
+	p, err := extents.New(extents.Config{Chunks: chunks, Image: bytes.NewReader(image), Digest: extents.SHA512})
 	if err != nil {
 		t.Fatal(err)
 	}

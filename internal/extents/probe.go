@@ -69,7 +69,7 @@ func (p *Plan) probeOf(c *chunk) (probe, error) {
 	first := probe{chunk: c, piece: Range{c.ranges[0].Offset, min(probeSize, c.ranges[0].Length)}}
 	b := make([]byte, probeSize)
 	if c.Zero {
-		first.sum = p.cfg.Digest.of(b[:first.piece.Length])
+		first.sum = p.cfg.Digest.Sum(b[:first.piece.Length])
 		return first, nil
 	}
 	for i, r := range c.ranges {
@@ -78,7 +78,7 @@ func (p *Plan) probeOf(c *chunk) (probe, error) {
 			if n, err := p.cfg.Image.ReadAt(b, at); n < len(b) {
 				return probe{}, fmt.Errorf("read the image at %d: %w", at, err)
 			}
-			pr := probe{c, Range{at, int64(len(b))}, p.cfg.Digest.of(b)}
+			pr := probe{c, Range{at, int64(len(b))}, p.cfg.Digest.Sum(b)}
 			if len(bytes.TrimLeft(b, "\x00")) > 0 {
 				return pr, nil
 			}

@@ -119,7 +119,7 @@ func (p *Plan) hashed(c *chunk, by Digest, status int, digest, want string) {
 		p.doubt = true
 		if c.wrong++; c.wrong >= maxAttempts {
 			p.finish(fmt.Errorf("%w: %s: %s of the device is %s, of the image %s; written twice",
-				ErrVerify, c.where(), by.name(), digest, want))
+				ErrVerify, c.where(), by.Name(), digest, want))
 			return
 		}
 		p.set(c, differs)

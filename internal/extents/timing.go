@@ -1,38 +1,9 @@
 package extents
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"hash"
 	"strconv"
 	"strings"
 )
-
-// Digest is a program with which the board digests, in the way of sha256sum, and what
-// computes the same here.
-type Digest struct {
-	Program string
-	New     func() hash.Hash
-}
-
-// SHA256 is the digest that the chunks come with: the host need not read the image for it.
-var SHA256 = Digest{"sha256sum", sha256.New}
-
-// name is the digest's for people.
-func (d Digest) name() string {
-	name := strings.ToUpper(strings.TrimSuffix(d.Program, "sum"))
-	if bits, ok := strings.CutPrefix(name, "SHA"); ok {
-		return "SHA-" + bits
-	}
-	return name
-}
-
-// of returns the digest of some bytes.
-func (d Digest) of(b []byte) string {
-	h := d.New()
-	h.Write(b)
-	return hex.EncodeToString(h.Sum(nil))
-}
 
 // clearlyQuicker is how many times as fast the other digest has to be: the host has to
 // read the image once more for it.
