@@ -8,6 +8,7 @@ import (
 
 	"github.com/dutflash/dutflash/busybox"
 	"github.com/dutflash/dutflash/internal/extents"
+	"github.com/dutflash/dutflash/power"
 	"github.com/dutflash/dutflash/transport/console"
 	"github.com/dutflash/dutflash/transport/image"
 )
@@ -29,9 +30,10 @@ type Attempt struct {
 // WithRetries sets how often an operation is begun anew with a power cycle after
 // a failure that another try may mend: a lost console, a reset, a panic, a hang,
 // no DHCP answer, a failed transfer. 0 is never; the default is 3. What another
-// try cannot mend (configuration, a damaged image, a target that is too small,
-// a device that refuses writes) fails at once. A flash that is tried again
-// continues: what is on the device already is not written again.
+// try cannot mend (configuration, a power switch that refuses the password, a
+// damaged image, a target that is too small, a device that refuses writes) fails
+// at once. A flash that is tried again continues: what is on the device already is
+// not written again.
 func WithRetries(n int) Option {
 	return func(c *config) error {
 		if n < 0 {
@@ -124,7 +126,7 @@ func retryable(err error) bool {
 		ErrConfig, ErrNoServerAddress, ErrVerify, ErrPartitionTable, ErrTargetChanged,
 		ErrDeviceRead, ErrDumpWriter, ErrDumpTransfer,
 		extents.ErrVerify, extents.ErrWrite, extents.ErrRead,
-		busybox.ErrLoginIncorrect, image.ErrChanged, context.Canceled,
+		power.ErrAuth, power.ErrUnsupported, busybox.ErrLoginIncorrect, image.ErrChanged, context.Canceled,
 	} {
 		if errors.Is(err, final) {
 			return false

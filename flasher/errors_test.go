@@ -8,6 +8,8 @@ import (
 
 	"github.com/dutflash/dutflash/flasher"
 	"github.com/dutflash/dutflash/flasher/flashertest"
+	"github.com/dutflash/dutflash/internal/testtool"
+	"github.com/dutflash/dutflash/power/command"
 )
 
 // TestErrorsForStrangers reads errors as somebody does who sees them at night: what
@@ -67,5 +69,26 @@ func TestReasonsOnce(t *testing.T) {
 	_, err = f.BootloaderShell(t.Context())
 	if want := "bootloader shell: console: no such port (the same in each of 3 attempts)"; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// TestNoSuchSwitch: a power command that is not there is not there the next time either.
+func TestNoSuchSwitch(t *testing.T) {
+	t.Parallel()
+	testtool.Need(t, "sh", "a POSIX shell")
+	b := &flashertest.Cable{}
+	defer b.Close()
+	switching, err := command.New(command.Commands{On: "no-such-relay 1", Off: "no-such-relay 0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := flasher.New(b.Open, switching, tinyBundle(t), quiet(t)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.BootloaderShell(t.Context())
+	var typed *flasher.Error
+	if !errors.As(err, &typed) || typed.Step != flasher.StepPower || len(typed.Attempts) != 1 || !strings.Contains(err.Error(), "no-such-relay") {
+		t.Errorf("got %v, want an error of the first attempt", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +70,8 @@ func New(c Commands) (*Controller, error) {
 }
 
 // On runs the command for on and returns when it has ended. An exit status other
-// than 0 is a [*power.Error] that has the last line of the command's output.
+// than 0 is a [*power.Error] that has the last line of the command's output, and by 126
+// and 127 a shell says that it cannot run it: that is [power.ErrUnsupported].
 func (c *Controller) On(ctx context.Context) error { return c.do(ctx, true) }
 
 // Off runs the command for off, as On does.
@@ -157,6 +159,11 @@ func (c *Controller) run(ctx context.Context, op, command string) (said string, 
 	}
 	if err == nil {
 		return text, nil
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && (exit.ExitCode() == 126 || exit.ExitCode() == 127) {
+		// POSIX, "Exit Status for Commands": the shell cannot run it, or did not find it.
+		err = fmt.Errorf("%w: there is no such program: %w", power.ErrUnsupported, err)
 	}
 	if limited.Err() != nil {
 		err = fmt.Errorf("%w while it ran", context.Cause(limited))

@@ -45,6 +45,15 @@ func TestFailures(t *testing.T) {
 	if err := c.On(t.Context()); !errors.As(err, &typed) || !strings.Contains(err.Error(), "exit status 3: relay not found") {
 		t.Errorf("got %v", err)
 	}
+	missing, err := command.New(command.Commands{On: "no-such-relay --on", Off: "/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, do := range []func(context.Context) error{missing.On, missing.Off} {
+		if err := do(t.Context()); !errors.Is(err, power.ErrUnsupported) || !strings.Contains(err.Error(), "exit status 12") {
+			t.Errorf("what cannot be run: %v", err)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := c.Off(ctx); !errors.Is(err, context.Canceled) {
