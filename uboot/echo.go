@@ -9,6 +9,8 @@ import (
 	"time"
 
 	expect "github.com/Netflix/go-expect"
+
+	"github.com/dutflash/dutflash/transport/console"
 )
 
 // question has U-Boot print a marker, which is typed as a command is. The first time
@@ -180,7 +182,7 @@ func (s *Session) clearLine(ctx context.Context) error {
 func (s *Session) cleared() *regexp.Regexp {
 	again := ""
 	for _, p := range s.prompts() {
-		again += "|" + regexp.QuoteMeta(p)
+		again += "|" + console.QuoteMeta(p)
 	}
 	return regexp.MustCompile(`<INTERRUPT>\r*\n|[\r\n](?:` + stampText + `)?(?:` + again[1:] + `)`)
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	expect "github.com/Netflix/go-expect"
+
+	"github.com/dutflash/dutflash/transport/console"
 )
 
 // Interrupt stops autoboot and proves that U-Boot listens. The caller has just
@@ -176,7 +178,7 @@ func (s *Session) refused(asked int) error {
 func promptPattern(prompts []string) *regexp.Regexp {
 	quoted := make([]string, len(prompts))
 	for i, p := range prompts {
-		quoted[i] = regexp.QuoteMeta(p)
+		quoted[i] = console.QuoteMeta(p)
 	}
 	return regexp.MustCompile(`(?:^|[\r\n]|\x1b\[[\d;?]*[A-Za-z])(?:` + stampText + `)?(` + strings.Join(quoted, "|") + `)`)
 }

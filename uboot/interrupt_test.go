@@ -123,6 +123,8 @@ func TestPrompts(t *testing.T) {
 		{"learnt, coloured", "\x1b[32mboard>\x1b[0m ", nil},
 		{"named", "vendor$ ", []uboot.Option{uboot.WithPrompts("other> ", "vendor$ ")}},
 		{"another than the named one", "vendor$ ", []uboot.Option{uboot.WithPrompts("other> ")}},
+		{"learnt, and no UTF-8", "\xbdger\xe4t> ", nil},
+		{"named, and no UTF-8", "ger\xe4t> ", []uboot.Option{uboot.WithPrompts("ger\xe4t> ")}},
 		{"one character", "> ", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -108,10 +108,10 @@ func promptOf(text, dir string) *regexp.Regexp {
 	}
 	for _, shown := range []string{dir, "~"} {
 		if before, after, ok := strings.Cut(text, shown); ok && shown != "" {
-			return regexp.MustCompile("^" + regexp.QuoteMeta(before) + `[/~]\S*` + regexp.QuoteMeta(after) + "$")
+			return regexp.MustCompile("^" + console.QuoteMeta(before) + `[/~]\S*` + console.QuoteMeta(after) + "$")
 		}
 	}
-	return regexp.MustCompile("^" + regexp.QuoteMeta(text) + "$")
+	return regexp.MustCompile("^" + console.QuoteMeta(text) + "$")
 }
 
 // followSize returns the lines that tell a shell about changes of the terminal's size.

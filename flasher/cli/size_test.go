@@ -68,6 +68,7 @@ func TestPromptIn(t *testing.T) {
 		{"before the prompt, echoed by the terminal alone", "echo 'prompt'' is known'\r\n/ # ", "/ # ", "# "},
 		{"before the prompt, echoed by the shell too", "echo 'prompt'' is known'\r\n/ # echo 'prompt'' is known'\r\n", "/ # ", "# "},
 		{"in another directory", "/ # echo 'prompt'' is known'\r\n", "/tmp # ", "/tmp $ "},
+		{"in Latin-1", "ger\xe4t:/ # echo 'prompt'' is known'\r\n", "ger\xe4t:/tmp # ", "gerat:/tmp # "},
 		{"behind a message of the kernel", "[    4.2] usb 1-1: new device\r\n# echo 'prompt'' is known'\r\n", "# ", "[    4.2] usb 1-1: new device"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

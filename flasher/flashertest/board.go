@@ -84,7 +84,7 @@ func (b *Board) SetFaults(f Faults) error {
 	b.faults = f
 	b.mu.Unlock()
 	b.line.SetFaults(uart.Faults{
-		Drop: f.DropCharacters, Repeat: f.RepeatCharacters, Rate: f.CharactersPerSecond,
+		Drop: f.DropCharacters, Repeat: f.RepeatCharacters, Flip: f.FlipCharacters, Rate: f.CharactersPerSecond,
 		Noise: f.Noise, Line: "\r\n[   12.345678] random: crng init done\r\n",
 	})
 	b.network.cut.set(f.CutHTTPAfter, f.CutHTTPTimes)

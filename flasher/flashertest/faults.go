@@ -11,6 +11,9 @@ type Faults struct {
 	// DropCharacters and RepeatCharacters are the share of characters on the
 	// serial line that get lost and that arrive twice, in both directions.
 	DropCharacters, RepeatCharacters float64
+	// FlipCharacters is the share of characters of which one bit, any of the eight,
+	// arrives wrong, in both directions.
+	FlipCharacters float64
 	// Noise is the share of characters that the board prints which have a line
 	// of something else in front of them, as when two programs share a line.
 	Noise float64
@@ -65,7 +68,7 @@ type Faults struct {
 
 func (f *Faults) check() error {
 	for name, share := range map[string]float64{
-		"DropCharacters": f.DropCharacters, "RepeatCharacters": f.RepeatCharacters, "Noise": f.Noise, "TFTPLoss": f.TFTPLoss,
+		"DropCharacters": f.DropCharacters, "RepeatCharacters": f.RepeatCharacters, "FlipCharacters": f.FlipCharacters, "Noise": f.Noise, "TFTPLoss": f.TFTPLoss,
 	} {
 		if !(share >= 0 && share <= 1) {
 			return fmt.Errorf("%s is %v, which is no share from 0 to 1", name, share)

@@ -20,6 +20,9 @@ type Faults struct {
 	// Drop and Repeat are the share of characters, 0 to 1, that get lost and
 	// that arrive twice, in both directions.
 	Drop, Repeat float64
+	// Flip is the share of characters of which one bit arrives wrong, in both
+	// directions.
+	Flip float64
 	// Noise is the share of characters the board sends that have Line in front.
 	Noise float64
 	Line  string
@@ -93,7 +96,7 @@ func (l *Line) spoil(p []byte, noise bool) []byte {
 		p = misread(p)
 	}
 	f := l.faults
-	if f.Drop == 0 && f.Repeat == 0 && f.Noise == 0 {
+	if f.Drop == 0 && f.Repeat == 0 && f.Flip == 0 && f.Noise == 0 {
 		return p
 	}
 	out := make([]byte, 0, len(p)+16)
@@ -103,6 +106,9 @@ func (l *Line) spoil(p []byte, noise bool) []byte {
 		}
 		if l.rand.Float64() < f.Drop {
 			continue
+		}
+		if f.Flip > 0 && l.rand.Float64() < f.Flip {
+			c ^= 1 << l.rand.IntN(8)
 		}
 		out = append(out, c)
 		if l.rand.Float64() < f.Repeat {
