@@ -12,9 +12,10 @@ import (
 // nobody uses more). A dash in front would be an option: setenv -f NAME deletes NAME.
 var variableName = regexp.MustCompile(`^[A-Za-z0-9_.:+][A-Za-z0-9_.:+-]*$`)
 
-// Env returns the value of an environment variable. One that does not exist is
-// [ErrNotDefined]; one that is longer than U-Boot prints (CONFIG_SYS_PBSIZE) is
-// [ErrTruncated].
+// Env returns the value of an environment variable, which is asked for until two answers
+// are the same: the serial line may spoil one, and then [ErrCorrupt] says so if it spoils
+// five. A variable that does not exist is [ErrNotDefined]; one that is longer than U-Boot
+// prints (CONFIG_SYS_PBSIZE) is [ErrTruncated].
 func (s *Session) Env(ctx context.Context, name string) (string, error) {
 	value, err := s.env(ctx, name)
 	if err != nil {
@@ -24,10 +25,18 @@ func (s *Session) Env(ctx context.Context, name string) (string, error) {
 }
 
 func (s *Session) env(ctx context.Context, name string) (string, error) {
+	return s.readEnv(ctx, name, nothingKnown)
+}
+
+// readEnv is env where it is known of a value that it need not be read twice.
+func (s *Session) readEnv(ctx context.Context, name string, known func(value string) bool) (string, error) {
 	if !variableName.MatchString(name) {
 		return "", fmt.Errorf("%q is no name of an environment variable", name)
 	}
-	out, err := s.run(ctx, "printenv "+name, nil)
+	out, err := s.read(ctx, "printenv "+name, readTime, func(out string) bool {
+		value, ok := strings.CutPrefix(out, name+"=")
+		return ok && known(value)
+	})
 	if errors.Is(err, ErrNotDefined) {
 		return "", fmt.Errorf("%w: %s", ErrNotDefined, name)
 	}
@@ -67,21 +76,22 @@ func (s *Session) setEnv(ctx context.Context, name, value string) error {
 	if i := strings.IndexFunc(value, isControl); i >= 0 {
 		return fmt.Errorf("%w: %q in the value", ErrControlCharacter, value[i])
 	}
-	if value == "" {
-		_, err := s.run(ctx, "setenv "+name, nil)
+	return s.repeat(ctx, 0, func(ctx context.Context) error {
+		if value == "" {
+			return s.runQuick(ctx, "setenv "+name)
+		}
+		got, err := s.store(ctx, name, value)
+		if err == nil && got != value && s.hush && !s.modern && strings.ContainsAny(value, `'\`) {
+			// The parser may be the one that came with U-Boot 2024.01.
+			s.modern = true
+			got, err = s.store(ctx, name, value)
+			s.modern = err == nil && got == value
+		}
+		if err == nil && got != value {
+			err = fmt.Errorf("the value became %q, not %q", got, value)
+		}
 		return err
-	}
-	got, err := s.store(ctx, name, value)
-	if err == nil && got != value && s.hush && !s.modern && strings.ContainsAny(value, `'\`) {
-		// The parser may be the one that came with U-Boot 2024.01.
-		s.modern = true
-		got, err = s.store(ctx, name, value)
-		s.modern = err == nil && got == value
-	}
-	if err == nil && got != value {
-		err = fmt.Errorf("the value became %q, not %q", got, value)
-	}
-	return err
+	})
 }
 
 // store sets a variable and returns what it became; that is the value, too, where
@@ -94,7 +104,7 @@ func (s *Session) store(ctx context.Context, name, value string) (got string, er
 	if err := set(ctx, name, value); err != nil {
 		return "", err
 	}
-	got, err = s.env(ctx, name)
+	got, err = s.readEnv(ctx, name, func(got string) bool { return got == value })
 	if errors.Is(err, ErrTruncated) {
 		if strings.HasPrefix(value, got) {
 			got = value
@@ -116,8 +126,7 @@ func (s *Session) setPlain(ctx context.Context, name, value string) error {
 	if len(cmd)+frameLength > s.cfg.lineLimit {
 		return fmt.Errorf("%w: %d characters, %d fit, and %w", ErrLineTooLong, len(cmd), s.cfg.lineLimit-frameLength, ErrNoHush)
 	}
-	_, err := s.run(ctx, cmd, nil)
-	return err
+	return s.runQuick(ctx, cmd)
 }
 
 // plainQuote quotes a value for the parser of common/cli_simple.c. Single quotes

@@ -34,6 +34,8 @@ var (
 	// U-Boot got no Enter: nothing of it was run. The serial line loses or damages
 	// characters.
 	ErrEcho = errors.New("U-Boot does not echo what is typed")
+	// ErrCorrupt: what U-Boot answers arrives damaged, in another way each time.
+	ErrCorrupt = errors.New("what U-Boot prints arrives damaged")
 	// ErrEarlyEnter: a damaged character of a command arrived as Enter, and U-Boot ran
 	// what had arrived before it. With a hush shell this takes more than one of them.
 	ErrEarlyEnter = errors.New("a part of the command was run, because a character arrived as Enter")

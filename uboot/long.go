@@ -61,7 +61,7 @@ func (s *Session) storeLong(ctx context.Context, name, value string) error {
 		if len(s.quote(value)) <= room {
 			n = len(value)
 		}
-		if _, err := s.run(ctx, "setenv "+name+" "+prefix+s.quote(value[:n]), nil); err != nil {
+		if err := s.runQuick(ctx, "setenv "+name+" "+prefix+s.quote(value[:n])); err != nil {
 			return err
 		}
 		value = value[n:]
@@ -98,12 +98,11 @@ func (s *Session) storePieces(ctx context.Context, name, value string) (err erro
 	for i, piece := range pieces {
 		variable := pieceVariable + strconv.Itoa(i+1)
 		stored = append(stored, setting{variable, ""})
-		if _, err := s.run(ctx, "setenv "+variable+" "+piece, nil); err != nil {
+		if err := s.runQuick(ctx, "setenv "+variable+" "+piece); err != nil {
 			return err
 		}
 	}
-	_, err = s.run(ctx, all, nil)
-	return err
+	return s.runQuick(ctx, all)
 }
 
 // quote makes one word of a value for U-Boot's hush. Inside single quotes it

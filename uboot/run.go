@@ -275,6 +275,10 @@ func (s *Session) recoverBy(cause error, keys string, limit time.Duration) error
 			s.lost = true
 			return fmt.Errorf("%w (and U-Boot does not answer after Ctrl-C: the session is lost)", cause)
 		}
+		select { // a port that refuses to be written does so at once
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+		}
 	}
 }
 

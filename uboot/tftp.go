@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 )
 
 // File is what [Session.TFTPBoot] and [Session.LoadWget] load.
@@ -100,7 +101,11 @@ func (s *Session) checkCRC(ctx context.Context, address string, size int64, want
 	if s.crc32 == no {
 		return false, nil
 	}
-	out, err := s.run(ctx, fmt.Sprintf("crc32 %s 0x%x", address, size), nil)
+	right := func(out string) bool {
+		m := crcResult.FindStringSubmatch(out)
+		return m != nil && strings.EqualFold(m[1], fmt.Sprintf("%08x", want))
+	}
+	out, err := s.read(ctx, fmt.Sprintf("crc32 %s 0x%x", address, size), 0, right)
 	if errors.Is(err, ErrUnknownCommand) {
 		s.crc32 = no
 		s.cfg.log.Warn("This U-Boot has no crc32 command: what is in RAM is not checked beyond its size")
