@@ -11,12 +11,12 @@ import (
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // exact runs a command in a subshell and returns its output without trailing
-// line feeds, checked by its length, which the board sends before and after
-// it. It is for output that decides something: a device's size must not be a
-// digit shorter because the UART dropped one. What is longer than a few
+// line feeds, which the board sends twice, with its length. It is for output that
+// decides something: a device's size must not be a digit shorter because the UART
+// dropped one, nor another because a bit arrived wrong. What is longer than a few
 // kilobytes belongs in Download.
 func (s *Shell) exact(ctx context.Context, op, cmd string) (string, error) {
-	full := "_fe=$(" + cmd + "\n)\nset -- $?\n" + `printf '%s:%s:%s\n' "${#_fe}" "$_fe" "${#_fe}"` + "\n(exit $1)"
+	full := "_fe=$(" + cmd + "\n)\nset -- $?\n" + `printf '%s:%s:%s:%s\n' "${#_fe}" "$_fe" "${#_fe}" "$_fe"` + "\n(exit $1)"
 	for range tries {
 		out, err := s.run(ctx, op, full)
 		if ce, ok := err.(*CommandError); ok {
@@ -36,17 +36,15 @@ func (s *Shell) exact(ctx context.Context, op, cmd string) (string, error) {
 	return "", s.fail(op, cmd, ErrCorrupt, "its output arrived damaged %d times; look at the serial line", tries)
 }
 
-// measured takes the text out of "LENGTH:TEXT:LENGTH". Some shells count bytes
+// measured takes the text out of "LENGTH:TEXT:LENGTH:TEXT". Some shells count bytes
 // and some characters.
 func measured(out string) (string, bool) {
-	head, rest, ok := strings.Cut(out, ":")
-	if !ok {
-		return "", false
-	}
+	head, rest, ok := strings.Cut(strings.TrimSuffix(out, "\n"), ":")
 	n, err := strconv.Atoi(head)
-	v, ok := strings.CutSuffix(rest, ":"+head+"\n")
-	if err != nil || !ok {
+	size := len(rest) - len(head) - 2 // of both texts
+	if !ok || err != nil || size < 0 || size%2 != 0 {
 		return "", false
 	}
-	return v, len(v) == n || utf8.RuneCountInString(v) == n
+	v := rest[:size/2]
+	return v, rest == v+":"+head+":"+v && (len(v) == n || utf8.RuneCountInString(v) == n)
 }

@@ -53,6 +53,13 @@ func (l *line) set(kernel, garble, corrupt float64) {
 	l.kernel, l.garble, l.corrupt = kernel, garble, corrupt
 }
 
+// spoilt is how many faults there were.
+func (l *line) spoilt() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.faults
+}
+
 func (l *line) Read(b []byte) (int, error) {
 	for {
 		l.mu.Lock()
@@ -147,7 +154,7 @@ func TestKernelMessagesAnywhere(t *testing.T) {
 			t.Fatalf("error %v, want status 7", err)
 		}
 	}
-	t.Logf("%d kernel messages", l.faults)
+	t.Logf("%d kernel messages", l.spoilt())
 }
 
 func TestLoginAmongKernelMessages(t *testing.T) {
@@ -191,7 +198,7 @@ func TestTypedCharactersGetLost(t *testing.T) {
 	if n := run(t, s, "grep -cv '^[0-9]* \\(abc/def \\)*$' log; :"); n != "0\n" {
 		t.Errorf("%s commands ran that nobody typed", n)
 	}
-	t.Logf("%d right, %d refused, %d characters spoilt", right, refused, l.faults)
+	t.Logf("%d right, %d refused, %d characters spoilt", right, refused, l.spoilt())
 	if right == 0 {
 		t.Error("nothing got through")
 	}
@@ -204,7 +211,7 @@ func TestUploadOverABadLine(t *testing.T) {
 	l.set(0.0005, 1.0/3000, 1.0/5000)
 	data := noise(20_000)
 	err := s.Upload(ctx(t), "f", data)
-	t.Logf("upload: %v, %d faults", err, l.faults)
+	t.Logf("upload: %v, %d faults", err, l.spoilt())
 	l.set(0, 0, 0)
 	got, derr := s.Download(ctx(t), "f")
 	if err == nil && (derr != nil || string(got) != string(data)) {

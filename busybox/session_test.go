@@ -139,7 +139,7 @@ func TestFetchAndScript(t *testing.T) {
 	if status(err) != 6 || out.String() != "3 <a b> <$x'>\n" {
 		t.Errorf("script: %q, %v", out.String(), err)
 	}
-	if left := run(t, s, "ls /tmp/dutflash-* 2>/dev/null; :"); left != "" {
+	if left := run(t, s, "ls /tmp/dutflash-*.sh 2>/dev/null; :"); left != "" {
 		t.Errorf("left behind: %q", left)
 	}
 }

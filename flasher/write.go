@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -204,17 +205,17 @@ func (w *writer) verify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sum := readDigest.FindStringSubmatch(out.String())
-	if sum == nil {
+	sums := readDigest.FindAllStringSubmatch(out.String(), -1)
+	if sums == nil {
 		return fmt.Errorf("the board printed no digest: %q", out.String())
 	}
 	want, err := w.imageSum(ctx)
 	if err != nil {
 		return err
 	}
-	if sum[1] != want {
+	if !slices.ContainsFunc(sums, func(sum []string) bool { return sum[1] == want }) {
 		return fmt.Errorf("%s: %w: %s of the first %d bytes is %s, the image's is %s",
-			w.device.Path, ErrVerify, w.digest.Name(), size, sum[1], want)
+			w.device.Path, ErrVerify, w.digest.Name(), size, sums[0][1], want)
 	}
 	m.update(size)
 	w.res.ProvedBytes = size

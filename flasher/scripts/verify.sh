@@ -25,4 +25,4 @@ if [ $status -ne 0 ] && [ $status -ne 141 ]; then
 	exit $status
 fi
 read -r sum rest <"$dir/sum" || exit
-echo "dutflash-digest $sum"
+for _ in 1 2 3; do echo "dutflash-digest $sum"; done # one may arrive damaged
