@@ -10,7 +10,10 @@
 // command of the one that was asked for. So Enter follows a line only when U-Boot's
 // echo of it is right, and what is wrong is typed again ([ErrEcho]). What is not
 // noticed is a character that is damaged on its way there and made right again on the
-// way back, and anything at all where U-Boot's echo does not arrive as such.
+// way back, and anything at all where U-Boot's echo does not arrive as such. What
+// U-Boot answers can be damaged as well: the environment is read until two answers
+// are the same ([Session.Env]), and so is a checksum that is not right. What
+// [Session.Run] returns is what arrived.
 //
 // A build without the hush shell, which is an old or a small one, can be used too,
 // but has no exit statuses: a command that fails is noticed by messages that are
