@@ -36,7 +36,7 @@ func (s *Session) read(ctx context.Context, cmd string, each time.Duration, know
 			out, err = s.run(ctx, cmd, nil)
 			return err
 		})
-		if err == nil && known(out) || s.lost || ctx.Err() != nil || s.con.Err() != nil {
+		if err == nil && known(out) || spoilt(err) || s.lost || ctx.Err() != nil || s.con.Err() != nil {
 			return out, err
 		}
 		r := reading{out, fmt.Sprint(err), s.endedLine}
@@ -65,12 +65,16 @@ func (s *Session) repeat(ctx context.Context, each time.Duration, once func(cont
 		}
 		err := once(limited)
 		cancel()
-		spoilt := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrEcho)
-		if try == readTries || !spoilt || s.lost || ctx.Err() != nil || s.con.Err() != nil {
+		if try == readTries || !spoilt(err) || s.lost || ctx.Err() != nil || s.con.Err() != nil {
 			return err
 		}
 		s.cfg.log.Warn("The serial line spoilt a command or its answer: it is run again", "try", try, "of", readTries, "error", err)
 	}
+}
+
+// spoilt says that a command was not run, or its answer not heard, for the line's sake.
+func spoilt(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrEcho)
 }
 
 // nothingKnown is for an answer of which nothing is known before.
