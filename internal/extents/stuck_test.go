@@ -24,7 +24,7 @@ func TestStuckTransfer(t *testing.T) {
 		t.Fatal(err)
 	}
 	const limit = `fetch "$url/data?task=$2" "$6"`
-	script := strings.Replace(string(extents.Script()), limit, `fetch "$url/data?task=$2" $(($6 == 60 ? 1 : $6))`, 1)
+	script := strings.Replace(string(extents.Script()), limit, `fetch "$url/data?task=$2" $(($6 == 60 ? 3 : $6))`, 1)
 	if script == string(extents.Script()) {
 		t.Fatalf("no %s in the script", limit)
 	}
@@ -64,5 +64,11 @@ func TestWriteLimit(t *testing.T) {
 	second := p.Ask(t.Context(), "writer")
 	if first.Seconds != 900 || second.Seconds != 60 || !strings.HasSuffix(second.String(), " 60") {
 		t.Errorf("%v s, then %v s: %q", first.Seconds, second.Seconds, second)
+	}
+	for _, want := range []int64{120, 240, 480, 900, 900} {
+		p.Report("writer", second.ID, 143, "") // as timeout ends it
+		if second = p.Ask(t.Context(), "writer"); second.Seconds != want {
+			t.Errorf("%d s the next time, want %d", second.Seconds, want)
+		}
 	}
 }

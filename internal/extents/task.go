@@ -176,7 +176,7 @@ func (p *Plan) assignWrite(w *worker) {
 		p.set(c, writing)
 	}
 	if t.Verb == Write {
-		t.Seconds = p.writeLimit(t.Argument)
+		t.Seconds = p.writeLimit(t.Argument, w.chunks[0].unfetched)
 	}
 	w.task = t
 }
@@ -190,13 +190,14 @@ const (
 
 // writeLimit is how many seconds a write may take: far more than those before it would
 // have taken. A connection that stands still, of which neither end hears anything, is
-// given up then, before the whole attempt is.
-func (p *Plan) writeLimit(bytes int64) int64 {
+// given up then, before the whole attempt is. Each time that this was tried already gets
+// it twice as long: a card may have become that slow.
+func (p *Plan) writeLimit(bytes int64, failed int) int64 {
 	s := p.speeds[Write]
 	if s == nil || s.Bytes == 0 {
 		return writeSeconds
 	}
-	return int64(min(max(10*float64(bytes)/s.BytesPerSecond(), shortestWrite), writeSeconds))
+	return int64(min(max(10*float64(bytes)/s.BytesPerSecond(), shortestWrite)*float64(int(1)<<failed), writeSeconds))
 }
 
 // extent is how much one task of a kind may read or write: what the board does
