@@ -126,7 +126,7 @@ func retryable(err error) bool {
 		ErrConfig, ErrNoServerAddress, ErrVerify, ErrPartitionTable, ErrTargetChanged,
 		ErrDeviceRead, ErrDumpWriter, ErrDumpTransfer,
 		extents.ErrVerify, extents.ErrWrite, extents.ErrRead,
-		power.ErrAuth, power.ErrUnsupported, busybox.ErrLoginIncorrect, image.ErrChanged, context.Canceled,
+		busybox.ErrLoginIncorrect, image.ErrChanged, context.Canceled,
 	} {
 		if errors.Is(err, final) {
 			return false
@@ -135,6 +135,9 @@ func retryable(err error) bool {
 	var own *Error
 	if !errors.As(err, &own) {
 		return false
+	}
+	if own.Step == StepPower && (errors.Is(err, power.ErrAuth) || errors.Is(err, power.ErrUnsupported)) {
+		return false // the switch, and not something that is unsupported elsewhere
 	}
 	switch own.Step {
 	case StepConsole, StepPower, StepBootloader, StepNetwork, StepLoad, StepBoot, StepLogin, StepShell, StepWrite, StepSync, StepDump:
