@@ -25,7 +25,7 @@ const (
 )
 
 var (
-	reActivate = regexp.MustCompile(`press (?i:enter) to activate this console`)
+	reActivate = regexp.MustCompile(`(?i)press enter to activate this console`)
 	rePassword = regexp.MustCompile(`(?i)password( for [^:\n]*)?: ?$`)
 	reRefused  = regexp.MustCompile(`(?i)login incorrect|authentication fail|access denied|login failed`)
 	reShell    = regexp.MustCompile(`[#$%>]$`) // a guess that costs one question
