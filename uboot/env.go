@@ -58,7 +58,8 @@ func (s *Session) readEnv(ctx context.Context, name string, known func(value str
 // SetEnv sets an environment variable in RAM (not in the saved environment); ""
 // deletes it. The value arrives as it is, whatever quotes, blanks, "$", ";" or
 // backslashes it has: it is read back, as far as U-Boot prints it, and an error
-// says if it did not. A value with a control character (a tab, a line break) is
+// says if it did not. It is set again, up to five times, where the serial line spoilt
+// the command or its answer. A value with a control character (a tab, a line break) is
 // refused with [ErrControlCharacter], one that does not fit with [ErrLineTooLong],
 // and where there is no hush one with blanks at an end or side by side with
 // [ErrNoHush].

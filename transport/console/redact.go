@@ -1,7 +1,6 @@
 package console
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -33,7 +32,7 @@ func (s *secrets) with(secret string) *secrets {
 	}
 	add(secret)
 	// A regexp that waits for it is shown in errors.
-	add(regexp.QuoteMeta(secret))
+	add(QuoteMeta(secret))
 	if lines := strings.FieldsFunc(secret, func(r rune) bool { return r == '\r' || r == '\n' }); len(lines) > 0 && lines[0] != secret {
 		for _, line := range lines {
 			if len(line) >= shortestLine {
